@@ -1,0 +1,96 @@
+// One connection to PostgreSQL over libpq's asynchronous interface.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/pg_error.h"
+#include "core/pg_result.h"
+#include "core/runtime.h"
+#include "core/task.h"
+
+namespace pgsteward {
+
+// Where to connect and how the session behaves.
+struct PgTarget {
+  std::string conninfo;       // keyword string or URI; libpq's environment, passfile and service
+                              // file fill in the rest
+  std::string database;       // overrides the conninfo's dbname; empty: as the conninfo says
+  std::string password_file;  // read anew at each attempt; empty: libpq's own sources
+  std::string part = "collector";  // application_name is "pgsteward:<part>"
+  bool read_only = true;           // default_transaction_read_only
+  std::string search_path = "pg_catalog, public";
+  Duration connect_timeout = std::chrono::seconds(5);
+  Duration lock_timeout = std::chrono::milliseconds(500);
+};
+
+// "host:port/dbname" as the conninfo (and libpq's environment) says, never with a password: for
+// logs and messages.
+std::string TargetLabel(const PgTarget& target);
+// Says what is wrong with a conninfo string without quoting it, for it may hold a password.
+Result<void> CheckConninfo(const std::string& conninfo);
+// The conninfo holds a password in plain text.
+bool HasPassword(const std::string& conninfo);
+
+// Parameters $1, $2, ... in text form; empty is NULL.
+using PgValues = std::vector<std::optional<std::string>>;
+
+struct OpenFailure {
+  ServerState state;
+  Error error;
+};
+
+class PgConnection {
+ public:
+  // Connects and makes the session safe: statement_timeout, lock_timeout,
+  // idle_in_transaction_session_timeout, row_security=off (an error instead of silently missing
+  // rows), jit=off, pinned search_path, UTC, read-only where the target says so.
+  static Task<boost::system::result<std::unique_ptr<PgConnection>, OpenFailure>> Open(
+      Runtime& runtime, PgTarget target);
+
+  // One statement with parameters. `timeout` bounds it twice: by the server's statement_timeout,
+  // and a little later by us, with a cancel request and a drain. After a timeout the connection is
+  // usable again, or closed when the server did not answer the cancel either.
+  Task<Result<PgResult>> Query(std::string sql, PgValues values, Duration timeout);
+  // Statements separated by semicolons, without parameters; the last one's result. Outside an
+  // explicit BEGIN they form one transaction.
+  Task<Result<PgResult>> Script(std::string sql, Duration timeout);
+
+  // False after an error that leaves nothing to hold on to: throw the connection away.
+  bool usable() const { return !broken_ && PQstatus(connection_.get()) == CONNECTION_OK; }
+  int server_version() const { return PQserverVersion(connection_.get()); }  // 150018
+  int backend_pid() const { return PQbackendPID(connection_.get()); }
+  std::string database() const { return PQdb(connection_.get()); }
+  // Notices and warnings of the server since the last call, the newest 100.
+  std::vector<std::string> TakeNotices();
+
+ private:
+  PgConnection(Runtime& runtime, std::shared_ptr<PGconn> connection)
+      : runtime_(runtime), connection_(std::move(connection)) {}
+
+  enum class Form { kParameters, kScript };
+  Task<Result<PgResult>> Run(Form form, std::string sql, PgValues values, Duration timeout);
+  Task<Result<PgResult>> Exchange(Form form, std::string sql, PgValues values, Deadline deadline);
+  Task<bool> Flush(Deadline deadline);
+  // The next result, null at the end of the statement; empty at the deadline.
+  Task<std::optional<PGresult*>> NextResult(Deadline deadline);
+  Task<void> CancelAndDrain();
+  Error Lost();
+
+  Runtime& runtime_;
+  // Shared with the blocking pool while connecting, and only then.
+  std::shared_ptr<PGconn> connection_;
+  std::shared_ptr<std::deque<std::string>> notices_;
+  std::optional<Duration> statement_timeout_;
+  bool broken_ = false;
+};
+
+}  // namespace pgsteward

@@ -1,0 +1,134 @@
+#include "core/pg_error.h"
+
+#include <algorithm>
+
+namespace pgsteward {
+
+namespace {
+
+bool StartsWith(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+// libpq's messages end in a newline and may span lines.
+std::string OneLine(std::string_view text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? ' ' : c;
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  return line;
+}
+
+bool IsSqlstate(std::string_view text) {
+  return text.size() == 5 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+         });
+}
+
+}  // namespace
+
+std::string_view ServerStateName(ServerState state) {
+  switch (state) {
+    case ServerState::kConnecting:
+      return "connecting";
+    case ServerState::kUp:
+      return "up";
+    case ServerState::kNameNotFound:
+      return "name_not_found";
+    case ServerState::kUnreachable:
+      return "unreachable";
+    case ServerState::kTimeout:
+      return "timeout";
+    case ServerState::kAuthFailed:
+      return "auth_failed";
+    case ServerState::kTooManyConnections:
+      return "too_many_connections";
+    case ServerState::kStarting:
+      return "starting";
+    case ServerState::kNoDatabase:
+      return "no_database";
+    case ServerState::kLost:
+      return "lost";
+    case ServerState::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
+Errc ErrcOfSqlstate(std::string_view sqlstate) {
+  if (sqlstate == "57014") return Errc::kTimeout;  // query_canceled, also by statement_timeout
+  if (sqlstate == "55P03" || sqlstate == "40P01") return Errc::kBusy;  // lock timeout, deadlock
+  // undefined table, function, column, schema, object; feature not supported
+  for (const std::string_view missing :
+       {"42P01", "42883", "42703", "3F000", "42704", "0A000", "55000"}) {
+    if (sqlstate == missing) return Errc::kUnsupported;
+  }
+  if (StartsWith(sqlstate, "08") || sqlstate == "57P01" || sqlstate == "57P02" ||
+      sqlstate == "57P03" || sqlstate == "57P05" || sqlstate == "25P03") {
+    return Errc::kConnectionLost;
+  }
+  return Errc::kQueryFailed;
+}
+
+std::string_view HintOfSqlstate(std::string_view sqlstate) {
+  if (sqlstate == "42501") {
+    return "Grant pg_monitor to the role, SELECT on the hub's tables, and BYPASSRLS where row "
+           "level security would hide rows.";
+  }
+  if (sqlstate == "53300") {
+    return "Raise max_connections, or give the role a reserved slot (pg_use_reserved_connections, "
+           "PostgreSQL 16+).";
+  }
+  if (StartsWith(sqlstate, "28")) {
+    return "Check the role, its password source (password_file, passfile) and pg_hba.conf.";
+  }
+  if (sqlstate == "3D000") return "Check dbname in the connection string.";
+  if (sqlstate == "57014") {
+    return "Raise the collector's timeout, or give it a longer interval.";
+  }
+  if (sqlstate == "55P03") return "See who holds the lock with: pgsteward locks.";
+  if (sqlstate == "22023") return "Check time_zone: PostgreSQL must know the name.";
+  return {};
+}
+
+ServerState StateOfConnectFailure(std::string_view sqlstate) {
+  if (sqlstate.empty()) return ServerState::kUnreachable;
+  if (StartsWith(sqlstate, "28")) return ServerState::kAuthFailed;
+  if (sqlstate == "53300") return ServerState::kTooManyConnections;
+  if (sqlstate == "57P03") return ServerState::kStarting;
+  if (sqlstate == "3D000") return ServerState::kNoDatabase;
+  if (sqlstate == "57P01" || sqlstate == "57P02") return ServerState::kLost;
+  return ServerState::kFailed;
+}
+
+Error ErrorOfResult(const PGresult* result) {
+  const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char* primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  // libpq's own errors (connection lost) have no fields, only a message.
+  if (!state) {
+    return Error(Errc::kConnectionLost, OneLine(PQresultErrorMessage(result)));
+  }
+  return Error(ErrcOfSqlstate(state), OneLine(primary ? primary : PQresultErrorMessage(result)),
+               state, std::string(HintOfSqlstate(state)));
+}
+
+ConnectFailure ParseConnectFailure(std::string_view verbose_message) {
+  ConnectFailure failure;
+  // ... failed: FATAL:  28P01: password authentication failed for user "x"
+  // LOCATION:  auth_failed, auth.c:326
+  std::string text(verbose_message);
+  if (const auto location = text.find("\nLOCATION:"); location != std::string::npos) {
+    text.resize(location);
+  }
+  constexpr std::string_view kFatal = "FATAL:  ";
+  if (const auto fatal = text.rfind(kFatal); fatal != std::string::npos) {
+    const auto code = fatal + kFatal.size();
+    if (text.size() > code + 6 && IsSqlstate(text.substr(code, 5)) && text[code + 5] == ':') {
+      failure.sqlstate = text.substr(code, 5);
+      text.erase(code, 7);
+    }
+  }
+  failure.message = OneLine(text);
+  return failure;
+}
+
+}  // namespace pgsteward
