@@ -16,7 +16,7 @@ namespace pgsteward {
 
 // Settings that collectors with logic read; the keys of `collectors:` in the configuration.
 struct CollectorOptions {
-  std::string time_zone = "UTC";                  // calendar days of active_users
+  std::string time_zone = "UTC";                   // calendar days of active_users
   std::chrono::seconds long_query_threshold{300};  // long_running
   int tool_uses_top = 10;                          // tool_uses, without "other"
 };

@@ -26,13 +26,13 @@ std::string_view ErrcName(Errc code);
 // know none. `sqlstate` is set when PostgreSQL said so. Never holds a secret.
 struct Error {
   // Has a constructor so that temporaries of it are safe in statements with co_await (style 4.1).
-  Error(Errc code, std::string message, std::string sqlstate = {}, std::string hint = {})
-      : code(code),
-        message(std::move(message)),
-        sqlstate(std::move(sqlstate)),
-        hint(std::move(hint)) {}
+  Error(Errc what, std::string text, std::string state = {}, std::string advice = {})
+      : code(what), message(std::move(text)), sqlstate(std::move(state)), hint(std::move(advice)) {}
 
-  Errc code;
+  // boost::system::result asks for it; nobody makes an empty error.
+  Error() = default;
+
+  Errc code = Errc::kQueryFailed;
   std::string message;
   std::string sqlstate;
   std::string hint;

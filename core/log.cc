@@ -92,7 +92,8 @@ int SyslogPriority(LogLevel level) {
 
 }  // namespace
 
-LogField::LogField(std::string_view key, double value) : key(key), value(fmt::format("{:.3f}", value)) {}
+LogField::LogField(std::string_view k, double number)
+    : key(k), value(fmt::format("{:.3f}", number)) {}
 
 std::string_view LogLevelName(LogLevel level) {
   constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
@@ -120,8 +121,8 @@ void InitLog(LogOptions options) {
   state.options = options;
   state.journal = StderrIsJournal();
   if (state.logger) return;
-  state.logger =
-      std::make_shared<spdlog::logger>("pgsteward", std::make_shared<spdlog::sinks::stderr_sink_st>());
+  state.logger = std::make_shared<spdlog::logger>(
+      "pgsteward", std::make_shared<spdlog::sinks::stderr_sink_st>());
   state.logger->set_pattern("%v");
   state.logger->set_level(spdlog::level::trace);
   state.logger->flush_on(spdlog::level::trace);
@@ -138,7 +139,8 @@ void Log(LogLevel level, std::string_view message, const std::vector<LogField>& 
   if (!state.logger) InitLog(state.options);
   std::string line;
   if (state.journal) line = "<" + std::to_string(SyslogPriority(level)) + ">";
-  line += FormatLogLine(state.options.format, level, state.journal ? "" : UtcNow(), message, fields);
+  line +=
+      FormatLogLine(state.options.format, level, state.journal ? "" : UtcNow(), message, fields);
   state.logger->log(spdlog::level::info, line);
 }
 

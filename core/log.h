@@ -21,12 +21,12 @@ enum class LogFormat {
 };
 
 struct LogField {
-  LogField(std::string_view key, std::string_view value) : key(key), value(value) {}
-  LogField(std::string_view key, const char* value) : key(key), value(value) {}
-  LogField(std::string_view key, const std::string& value) : key(key), value(value) {}
+  LogField(std::string_view k, std::string_view text) : key(k), value(text) {}
+  LogField(std::string_view k, const char* text) : key(k), value(text) {}
+  LogField(std::string_view k, const std::string& text) : key(k), value(text) {}
   template <std::integral T>
-  LogField(std::string_view key, T value) : key(key), value(std::to_string(value)) {}
-  LogField(std::string_view key, double value);
+  LogField(std::string_view k, T number) : key(k), value(std::to_string(number)) {}
+  LogField(std::string_view k, double number);
 
   std::string_view key;
   std::string value;

@@ -28,7 +28,7 @@ enum class Kind {
 };
 
 struct Column {
-  std::string_view name;         // of the result column, and of the label
+  std::string_view name;  // of the result column, and of the label
   Kind kind = Kind::kLabel;
   std::string_view metric = {};  // full metric name; empty for labels
   std::string_view help = {};

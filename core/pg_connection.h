@@ -32,19 +32,11 @@ struct PgTarget {
   Duration lock_timeout = std::chrono::milliseconds(500);
 };
 
-// "host:port/dbname" as the conninfo (and libpq's environment) says, never with a password: for
-// logs and messages.
-std::string TargetLabel(const PgTarget& target);
-// Says what is wrong with a conninfo string without quoting it, for it may hold a password.
-Result<void> CheckConninfo(const std::string& conninfo);
-// The conninfo holds a password in plain text.
-bool HasPassword(const std::string& conninfo);
-
 // Parameters $1, $2, ... in text form; empty is NULL.
 using PgValues = std::vector<std::optional<std::string>>;
 
 struct OpenFailure {
-  ServerState state;
+  ServerState state = ServerState::kFailed;
   Error error;
 };
 

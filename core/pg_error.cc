@@ -119,9 +119,10 @@ ConnectFailure ParseConnectFailure(std::string_view verbose_message) {
   if (const auto location = text.find("\nLOCATION:"); location != std::string::npos) {
     text.resize(location);
   }
-  constexpr std::string_view kFatal = "FATAL:  ";
-  if (const auto fatal = text.rfind(kFatal); fatal != std::string::npos) {
-    const auto code = fatal + kFatal.size();
+  // The severity in front of it is in the server's language, the form is not.
+  constexpr std::string_view kSeparator = ":  ";
+  if (const auto separator = text.rfind(kSeparator); separator != std::string::npos) {
+    const auto code = separator + kSeparator.size();
     if (text.size() > code + 6 && IsSqlstate(text.substr(code, 5)) && text[code + 5] == ':') {
       failure.sqlstate = text.substr(code, 5);
       text.erase(code, 7);

@@ -12,7 +12,7 @@ namespace pgsteward {
 
 // Why a server is, or is not, being measured: label `state` of pgsteward_server_state.
 enum class ServerState {
-  kConnecting,          // first attempt under way
+  kConnecting,  // first attempt under way
   kUp,
   kNameNotFound,        // the host name does not resolve
   kUnreachable,         // refused, no route, no socket

@@ -27,9 +27,7 @@ class PgResult {
   // "INSERT 0 5" and the like.
   std::string_view command_tag() const { return PQcmdStatus(result_.get()); }
 
-  bool IsNull(int row, int column) const {
-    return PQgetisnull(result_.get(), row, column) == 1;
-  }
+  bool IsNull(int row, int column) const { return PQgetisnull(result_.get(), row, column) == 1; }
   // "" for NULL.
   std::string_view Text(int row, int column) const {
     return {PQgetvalue(result_.get(), row, column),

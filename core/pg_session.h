@@ -1,7 +1,7 @@
 // A connection that is there again after every fault, shared by everybody who measures.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>

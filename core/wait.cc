@@ -36,7 +36,7 @@ Task<bool> WaitFd(int fd, FdEvent event, Deadline deadline) {
   const auto type = event == FdEvent::kRead ? asio::posix::descriptor_base::wait_read
                                             : asio::posix::descriptor_base::wait_write;
   // Both sides as tuples: `||` waits for the first success, and neither side may throw (style 4.3).
-  auto outcome = co_await((*borrowed).async_wait(type, kTuple) || timer.async_wait(kTuple));
+  auto outcome = co_await ((*borrowed).async_wait(type, kTuple) || timer.async_wait(kTuple));
   // A descriptor error also counts as ready: libpq is asked next and tells what happened.
   co_return outcome.index() == 0;
 }
@@ -57,7 +57,7 @@ Task<void> WaitTimer(asio::steady_timer& timer) {
 
 // A waiter lives in its coroutine's frame and takes itself off the list when the frame dies.
 struct Event::Waiter {
-  Waiter(Event& event, Deadline deadline) : event(event), timer(event.runtime_.loop, deadline) {
+  Waiter(Event& owner, Deadline deadline) : event(owner), timer(owner.runtime_.loop, deadline) {
     position = event.waiters_.insert(event.waiters_.end(), this);
   }
   ~Waiter() { event.waiters_.erase(position); }
@@ -82,7 +82,8 @@ Task<bool> Event::WaitUntil(Deadline deadline) {
 }
 
 struct AsyncMutex::Waiter {
-  Waiter(AsyncMutex& mutex, Deadline deadline) : mutex(mutex), timer(mutex.runtime_.loop, deadline) {
+  Waiter(AsyncMutex& owner, Deadline deadline)
+      : mutex(owner), timer(owner.runtime_.loop, deadline) {
     position = mutex.waiters_.insert(mutex.waiters_.end(), this);
   }
   ~Waiter() {

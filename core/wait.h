@@ -94,8 +94,7 @@ Task<void> WaitTimer(boost::asio::steady_timer& timer);
 template <class F>
 Task<std::optional<std::invoke_result_t<F>>> Offload(Runtime& runtime, F fn, Deadline deadline) {
   struct State {
-    State(Runtime& runtime, Deadline deadline, F fn)
-        : done(runtime.loop, deadline), fn(std::move(fn)) {}
+    State(Runtime& r, Deadline until, F function) : done(r.loop, until), fn(std::move(function)) {}
     boost::asio::steady_timer done;
     F fn;
     std::optional<std::invoke_result_t<F>> value;

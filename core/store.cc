@@ -1,0 +1,84 @@
+#include "core/store.h"
+
+namespace pgsteward {
+
+Store::Snapshot Store::MakeSnapshot(const Families& families, const Labels& common,
+                                    SteadyTime expires, std::size_t& duplicates) {
+  Snapshot snapshot;
+  snapshot.expires = expires;
+  snapshot.chunks.reserve(families.size());
+  for (const auto& family : families) {
+    auto samples = RenderSamples(family, common);
+    duplicates += samples.duplicates;
+    if (samples.samples == 0) continue;  // a header without samples says nothing
+    snapshot.chunks.push_back(
+        {family.name, RenderHeader(family), std::move(samples.text), samples.samples});
+  }
+  return snapshot;
+}
+
+std::size_t Store::Publish(const SnapshotKey& key, const Families& families, const Labels& common,
+                           SteadyTime expires) {
+  std::size_t duplicates = 0;
+  snapshots_[key] = MakeSnapshot(families, common, expires, duplicates);
+  duplicates_ += duplicates;
+  dirty_ = true;
+  return duplicates;
+}
+
+void Store::Drop(const SnapshotKey& key) { dirty_ |= snapshots_.erase(key) > 0; }
+
+void Store::Retain(const std::function<bool(const SnapshotKey&)>& keep) {
+  std::erase_if(snapshots_, [&](const auto& item) { return !keep(item.first); });
+  dirty_ = true;
+}
+
+void Store::AddSource(Source source) {
+  sources_.push_back(std::move(source));
+  dirty_ = true;
+}
+
+void Store::Render(SteadyTime now) {
+  Snapshot self;
+  for (const Source& source : sources_) {
+    std::size_t duplicates = 0;
+    Snapshot one = MakeSnapshot(source(), {}, now, duplicates);
+    duplicates_ += duplicates;
+    for (Chunk& chunk : one.chunks) self.chunks.push_back(std::move(chunk));
+  }
+  auto dropped =
+      CounterFamily("pgsteward_samples_dropped_total", "Samples left out of the page, by reason.");
+  AddSample(dropped, {{"reason", "duplicate"}}, static_cast<double>(duplicates_));
+  std::size_t none = 0;
+  for (Chunk& chunk : MakeSnapshot({dropped}, {}, now, none).chunks) {
+    self.chunks.push_back(std::move(chunk));
+  }
+
+  std::map<std::string_view, std::vector<const Chunk*>> by_name;
+  std::size_t bytes = 0;
+  const auto collect = [&](const Snapshot& snapshot) {
+    for (const Chunk& chunk : snapshot.chunks) {
+      by_name[chunk.name].push_back(&chunk);
+      bytes += chunk.header.size() + chunk.text.size();
+    }
+  };
+  for (const auto& [key, snapshot] : snapshots_) {
+    if (snapshot.expires > now) collect(snapshot);
+  }
+  collect(self);
+
+  auto page = std::make_shared<Page>();
+  page->version = ++version_;
+  page->text.reserve(bytes);
+  for (const auto& [name, chunks] : by_name) {
+    page->text += chunks.front()->header;
+    for (const Chunk* chunk : chunks) {
+      page->text += chunk->text;
+      page->samples += chunk->samples;
+    }
+  }
+  page_ = std::move(page);
+  dirty_ = false;
+}
+
+}  // namespace pgsteward
