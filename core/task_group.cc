@@ -56,9 +56,10 @@ void TaskGroup::Cancel(std::uint64_t id) {
 
 Task<bool> TaskGroup::Join(Deadline deadline) {
   while (!tasks_.empty()) {
-    if (!co_await changed_.WaitUntil(deadline)) co_return tasks_.empty();
+    const bool in_time = co_await changed_.WaitUntil(deadline);
+    if (!in_time) break;
   }
-  co_return true;
+  co_return tasks_.empty();
 }
 
 std::vector<std::string> TaskGroup::Running() const {

@@ -5,6 +5,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace pgsteward {
 
@@ -50,8 +51,11 @@ Task<void> SleepUntil(SteadyTime when) {
 namespace detail {
 Task<void> WaitTimer(asio::steady_timer& timer) {
   co_await timer.async_wait(kTuple);
-  // Throws when the wait ended because the coroutine was cancelled.
-  co_await asio::this_coro::executor;
+  // Did the wait end because the coroutine is being cancelled, or by cancel() on the timer?
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
 }
 }  // namespace detail
 
