@@ -9,7 +9,7 @@ CollectorRunner::CollectorRunner(PgSession& session, const CollectorOptions& opt
                                  CollectorPlan plan, SteadyTime phase)
     : session_(session), options_(options), store_(store), plan_(plan), phase_(phase) {}
 
-SnapshotKey CollectorRunner::Key() const {
+SnapshotKey CollectorRunner::key() const {
   return {session_.server(), session_.target().database, std::string(plan_.spec->name)};
 }
 
@@ -38,7 +38,7 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
   const Labels common = {{"server", session_.server()}};
   if (outcome) {
     const SteadyTime expires = SteadyNow() + plan_.stale_after_intervals * plan_.interval;
-    const std::size_t duplicates = store_.Publish(Key(), *outcome, common, expires);
+    const std::size_t duplicates = store_.Publish(key(), *outcome, common, expires);
     if (duplicates > 0 && status_.last_success == WallTime{}) {
       LogWarning("samples with equal labels left out", {{"server", session_.server()},
                                                         {"collector", plan_.spec->name},
@@ -54,7 +54,7 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
   const Error& error = outcome.error();
   status_.skipped = error.code == Errc::kUnsupported || error.code == Errc::kNoData;
   // What the server has not got any more must not linger until its budget ends.
-  if (status_.skipped) store_.Drop(Key());
+  if (status_.skipped) store_.Drop(key());
   LogChange(error);
   status_.ran = true;
   status_.success = false;

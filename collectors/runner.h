@@ -48,11 +48,11 @@ class CollectorRunner {
   const CollectorPlan& plan() const { return plan_; }
   const CollectorStatus& status() const { return status_; }
   const PgSession& session() const { return session_; }
+  SnapshotKey key() const;
 
  private:
   void Note(const Result<Families>& outcome, Duration duration);
   void LogChange(const Error& error);
-  SnapshotKey Key() const;
 
   PgSession& session_;
   const CollectorOptions& options_;

@@ -148,6 +148,11 @@ bool IsFailure(ExecStatusType status) {
 
 }  // namespace
 
+std::string LibpqVersion() {
+  const int version = PQlibVersion();
+  return std::to_string(version / 10000) + "." + std::to_string(version % 10000);
+}
+
 Task<boost::system::result<std::unique_ptr<PgConnection>, OpenFailure>> PgConnection::Open(
     Runtime& runtime, PgTarget target) {
   const Deadline deadline = SteadyNow() + target.connect_timeout;

@@ -32,6 +32,9 @@ struct PgTarget {
   Duration lock_timeout = std::chrono::milliseconds(500);
 };
 
+// "15.18": of the libpq at run time.
+std::string LibpqVersion();
+
 // Parameters $1, $2, ... in text form; empty is NULL.
 using PgValues = std::vector<std::optional<std::string>>;
 

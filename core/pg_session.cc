@@ -26,7 +26,8 @@ PgSession::PgSession(Runtime& runtime, std::string server, PgTarget target, Back
       backoff_(backoff),
       turn_(runtime),
       changed_(runtime),
-      lost_(runtime) {}
+      lost_(runtime),
+      database_(TargetDatabase(target_)) {}
 
 Task<void> PgSession::Run() {
   for (int failures = 0;;) {

@@ -19,7 +19,7 @@ class Database {
   virtual Task<Result<PgResult>> Query(std::string sql, PgValues values, Duration timeout) = 0;
   // server_version_num, 0 before the first connection.
   virtual int server_version() const = 0;
-  // Name of the connected database, empty before the first connection.
+  // Name of the database, as the server says or, before the first connection, the conninfo.
   virtual std::string database() const = 0;
 };
 

@@ -22,20 +22,28 @@ std::size_t Store::Publish(const SnapshotKey& key, const Families& families, con
   std::size_t duplicates = 0;
   snapshots_[key] = MakeSnapshot(families, common, expires, duplicates);
   duplicates_ += duplicates;
-  dirty_ = true;
+  MarkDirty();
   return duplicates;
 }
 
-void Store::Drop(const SnapshotKey& key) { dirty_ |= snapshots_.erase(key) > 0; }
+void Store::Drop(const SnapshotKey& key) {
+  if (snapshots_.erase(key) > 0) MarkDirty();
+}
 
 void Store::Retain(const std::function<bool(const SnapshotKey&)>& keep) {
   std::erase_if(snapshots_, [&](const auto& item) { return !keep(item.first); });
-  dirty_ = true;
+  MarkDirty();
 }
 
 void Store::AddSource(Source source) {
   sources_.push_back(std::move(source));
+  MarkDirty();
+}
+
+void Store::MarkDirty() {
+  if (dirty_) return;
   dirty_ = true;
+  if (on_dirty_) on_dirty_();
 }
 
 void Store::Render(SteadyTime now) {

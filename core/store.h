@@ -51,6 +51,10 @@ class Store {
   std::shared_ptr<const Page> page() const { return page_; }
   // Something was published or dropped since the last Render().
   bool dirty() const { return dirty_; }
+  // What a source says has changed.
+  void MarkDirty();
+  // Called when the page becomes dirty, once until the next Render().
+  void OnDirty(std::function<void()> listener) { on_dirty_ = std::move(listener); }
 
  private:
   struct Chunk {  // of one family in one snapshot
@@ -71,6 +75,7 @@ class Store {
   std::shared_ptr<const Page> page_ = std::make_shared<Page>();
   std::uint64_t duplicates_ = 0;
   std::uint64_t version_ = 0;
+  std::function<void()> on_dirty_;
   bool dirty_ = false;
 };
 

@@ -1,0 +1,8 @@
+# What `cmake --install` puts where, as Debian has it.
+install(TARGETS pgsteward RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES systemd/pgsteward.service DESTINATION lib/systemd/system)
+install(FILES systemd/pgsteward.sysusers DESTINATION lib/sysusers.d RENAME pgsteward.conf)
+install(FILES systemd/pgsteward.tmpfiles DESTINATION lib/tmpfiles.d RENAME pgsteward.conf)
+install(FILES systemd/pgsteward.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY grafana DESTINATION ${CMAKE_INSTALL_DATADIR}/pgsteward)

@@ -1,0 +1,59 @@
+// The running daemon: object graph, life cycle, reload.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/runtime.h"
+#include "core/store.h"
+#include "core/task_group.h"
+#include "core/wait.h"
+#include "daemon/config.h"
+#include "daemon/http_pages.h"
+#include "daemon/http_server.h"
+#include "daemon/measuring.h"
+#include "daemon/notify.h"
+#include "daemon/self_metrics.h"
+
+namespace pgsteward {
+
+class App {
+ public:
+  App(std::string config_path, LoadedConfig loaded, WallTime started);
+
+  // Serves until SIGTERM or SIGINT. The exit code: 0, or 1 when it cannot listen.
+  int Run();
+
+ private:
+  Task<void> Main();
+  Task<void> Render();
+  Task<void> FeedWatchdog();
+  Task<void> Reload();
+  Task<void> Shutdown();
+  // Builds what `config` says; on error nothing has changed.
+  Result<void> ApplyWeb(const WebConfig& web);
+  std::string StatusText() const;
+
+  // In an order in which what coroutines refer to dies after their frames.
+  Runtime runtime_;
+  std::string config_path_;
+  Config config_;
+  WallTime started_;
+  ReloadStatus reload_;
+  Notifier notifier_;
+  Store store_;
+  Event page_wanted_;
+  std::unique_ptr<Measuring> measuring_;
+  std::vector<std::unique_ptr<Measuring>> retired_;  // those that did not stop in time
+  HttpPages pages_;
+  HttpServer http_;
+  TaskGroup tasks_;
+  SteadyTime last_render_{};
+  int exit_code_ = 0;
+};
+
+// The warnings and problems of a configuration, a line each, to the log.
+void LogProblems(const std::vector<ConfigProblem>& problems, LogLevel level);
+
+}  // namespace pgsteward
