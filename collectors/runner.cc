@@ -14,6 +14,10 @@ SnapshotKey CollectorRunner::key() const {
 }
 
 Task<void> CollectorRunner::Run() {
+  while (session_.state() == ServerState::kConnecting) {
+    const Deadline soon = SteadyNow() + plan_.interval;
+    co_await session_.changed().WaitUntil(soon);
+  }
   for (;;) {
     co_await RunOnce();
     const SteadyTime next = NextBeat(phase_, plan_.interval, SteadyNow());
@@ -44,11 +48,11 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
                                                         {"collector", plan_.spec->name},
                                                         {"samples", duplicates}});
     }
-    if (!status_.error.empty()) {
+    if (!status_.logged.empty()) {
       LogInfo("collector works again",
               {{"server", session_.server()}, {"collector", plan_.spec->name}});
     }
-    status_ = {true, true, false, duration, WallNow(), ""};
+    status_ = {true, true, false, duration, WallNow(), "", ""};
     return;
   }
   const Error& error = outcome.error();
@@ -63,9 +67,10 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
 }
 
 void CollectorRunner::LogChange(const Error& error) {
-  if (status_.error == ToText(error)) return;
   // The session itself says once that the server is away.
-  if (error.code == Errc::kUnavailable) return;
+  if (error.code == Errc::kUnavailable || error.code == Errc::kConnectionLost) return;
+  if (status_.logged == ToText(error)) return;
+  status_.logged = ToText(error);
   const LogLevel level = status_.skipped ? LogLevel::kInfo : LogLevel::kWarning;
   const char* message = status_.skipped ? "collector skipped" : "collector failed";
   Log(level, message,

@@ -30,7 +30,8 @@ struct CollectorStatus {
   bool skipped = false;  // the server lacks what it reads: not a failure, tried at every beat
   Duration duration{};
   WallTime last_success{};
-  std::string error;  // of the last run, empty after success
+  std::string error;   // of the last run, empty after success
+  std::string logged;  // the error that the log told last, empty after success
 };
 
 class CollectorRunner {

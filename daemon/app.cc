@@ -46,7 +46,7 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
       started_(started),
       page_wanted_(runtime_),
       measuring_(std::make_unique<Measuring>(runtime_, config_, store_)),
-      pages_(runtime_, store_, VersionLine(), [this] { return Rows(measuring_->Servers()); }),
+      pages_(runtime_, store_, VersionText(), [this] { return Rows(measuring_->Servers()); }),
       http_(runtime_, [this](const HttpRequest& request) { return pages_.Handle(request); }),
       tasks_(runtime_) {
   reload_.last_success = WallNow();

@@ -37,7 +37,7 @@ int ServeCommand(const std::string& config_path, WallTime started) {
   if (!loaded) return kExitConfig;
   std::signal(SIGPIPE, SIG_IGN);
   InitLog(loaded->config.log);
-  LogInfo("starting", {{"version", VersionLine()}, {"config", config_path}});
+  LogInfo("starting", {{"version", VersionText()}, {"config", config_path}});
   App app(config_path, std::move(*loaded), started);
   return app.Run();
 }
@@ -93,7 +93,7 @@ int CollectorsCommand() {
 }
 
 int VersionCommand() {
-  std::cout << VersionLine() << "\n";
+  std::cout << "pgsteward " << VersionText() << "\n";
   return kExitOk;
 }
 

@@ -40,8 +40,8 @@ Measuring::Measuring(Runtime& runtime, const Config& config, Store& store)
 }
 
 PgSession& Measuring::AddSession(const ServerConfig& server, const std::string& database) {
-  sessions_.push_back(std::make_unique<PgSession>(runtime_, server.name,
-                                                  TargetOf(server, database, "collector")));
+  sessions_.push_back(
+      std::make_unique<PgSession>(runtime_, server.name, TargetOf(server, database, "collector")));
   return *sessions_.back();
 }
 
@@ -68,9 +68,7 @@ void Measuring::Start() {
 void Measuring::SpawnRunner(CollectorRunner& runner) {
   const std::string name = "collector " + std::string(runner.plan().spec->name) + " on " +
                            runner.session().server() + "/" + runner.session().target().database;
-  auto again = [this, &runner, name] {
-    tasks_.Spawn(name, RunAfter(runner, kPauseAfterBug));
-  };
+  auto again = [this, &runner, name] { tasks_.Spawn(name, RunAfter(runner, kPauseAfterBug)); };
   tasks_.Spawn(name, runner.Run(), again);
 }
 

@@ -30,9 +30,9 @@ void AddOne(Families& families, prometheus::MetricFamily family, double value) {
 
 }  // namespace
 
-std::string VersionLine() {
-  return "pgsteward " PGSTEWARD_VERSION " (revision " PGSTEWARD_REVISION ", " + Compiler() +
-         ", libpq " + LibpqVersion() + ")";
+std::string VersionText() {
+  return PGSTEWARD_VERSION " (revision " PGSTEWARD_REVISION ", " + Compiler() + ", libpq " +
+         LibpqVersion() + ")";
 }
 
 Families BuildMetrics() {

@@ -8,8 +8,8 @@
 
 namespace pgsteward {
 
-// "pgsteward 0.1.0 (revision 8fb33d6, gcc-12.2.0, libpq 15.18)".
-std::string VersionLine();
+// "0.1.0 (revision 8fb33d6, gcc-12.2, libpq 15.18)".
+std::string VersionText();
 
 struct ReloadStatus {
   bool successful = true;
