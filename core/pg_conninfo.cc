@@ -138,10 +138,6 @@ bool LooksLikeConninfo(std::string_view text) {
   return text.find('=') != std::string_view::npos || text.find("://") != std::string_view::npos;
 }
 
-std::string ConninfoValue(const std::string& conninfo, std::string_view keyword) {
-  return ValueIn(Parse(conninfo), keyword);
-}
-
 bool HasPassword(const std::string& conninfo) {
   const Options options = Parse(conninfo);
   for (const auto* option = options.get(); option && option->keyword; ++option) {
@@ -164,6 +160,17 @@ std::string MaskPasswords(const std::string& conninfo) {
     masked += IsSecret(*option) && IsSet(*option) ? std::string(kSecret) : QuoteValue(option->val);
   }
   return masked;
+}
+
+std::string TargetDatabase(const PgTarget& target) {
+  if (!target.database.empty()) return target.database;
+  const Options own = Parse(target.conninfo);
+  if (const std::string database = ValueIn(own, "dbname"); !database.empty()) return database;
+  if (!ValueIn(own, "service").empty()) return {};
+  const Options defaults(PQconndefaults());
+  if (const std::string database = ValueIn(defaults, "dbname"); !database.empty()) return database;
+  const std::string user = ValueIn(own, "user");
+  return user.empty() ? ValueIn(defaults, "user") : user;
 }
 
 std::string TargetLabel(const PgTarget& target) {

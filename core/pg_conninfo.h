@@ -20,9 +20,6 @@ bool LooksLikeConninfo(std::string_view text);
 
 // The following take a string that CheckConninfo accepts; any other counts as an empty one.
 
-// What the string itself says about `keyword`, without libpq's environment; empty when nothing.
-std::string ConninfoValue(const std::string& conninfo, std::string_view keyword);
-
 // The conninfo holds a password (of the role or of a key) in plain text.
 bool HasPassword(const std::string& conninfo);
 
@@ -33,5 +30,9 @@ std::string MaskPasswords(const std::string& conninfo);
 // "host:port/dbname" as the conninfo (and libpq's environment) says, never with a password: for
 // logs and messages.
 std::string TargetLabel(const PgTarget& target);
+
+// The database that will be connected to, as far as it is known before: empty when only a service
+// file says it.
+std::string TargetDatabase(const PgTarget& target);
 
 }  // namespace pgsteward
