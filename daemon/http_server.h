@@ -27,7 +27,7 @@ struct HttpLimits {
 struct HttpCounters {
   std::uint64_t requests = 0;              // answered, whatever the status
   std::uint64_t rejected_connections = 0;  // over the limit
-  std::uint64_t bad_requests = 0;          // of `requests`: 400, 431, 505
+  std::uint64_t bad_requests = 0;          // of `requests`: 400 and 431
   std::uint64_t slow_clients = 0;          // cut off by a timeout
   std::uint64_t accept_failures = 0;       // out of descriptors or memory
   int open_connections = 0;
