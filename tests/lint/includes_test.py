@@ -17,6 +17,7 @@ BAD = {
     "daemon/a.cc": '#include "tests/support/gate.h"',
     "bench/a.cc": '#include "tests/support/gate.h"',
     "core/c.cc": '#include "error.h"',
+    "core/version.cc": '#include "version.h"',
     "core/d.cc": '#include "../core/error.h"',
     "daemon/b.cc": "#include <libpq-fe.h>",
     "core/e.cc": "#include <yaml-cpp/yaml.h>",
@@ -53,6 +54,7 @@ core/j.cc:2: popen runs a shell; use core/process.h
 core/k.cc:1: using namespace std
 core/log.h:1: spdlog/spdlog.h belongs in core/log.cc
 core/schedule.cc:1: date/tz.h belongs in core/time_zone*
+core/version.cc:1: "version.h": quoted includes start at the root of the tree
 core/wait.h:1: boost/asio/experimental/awaitable_operators.hpp belongs in core/wait.cc
 daemon/a.cc:1: daemon must not include tests ("tests/support/gate.h")
 daemon/app.cc:1: CLI/CLI.hpp belongs in daemon/main.cc and daemon/commands*
@@ -75,7 +77,7 @@ GOOD = {
     "jobs/vacuum.cc": '#include "schema/check.h"\n#include "jobs/job.h"',
     "daemon/app.cc": '#include "jobs/job.h"\n#include "collectors/collector.h"',
     "daemon/config_reader.cc": "#include <yaml-cpp/yaml.h>",
-    "daemon/main.cc": "#include <CLI/CLI.hpp>",
+    "daemon/main.cc": '#include <CLI/CLI.hpp>\n#include "version.h"',
     "daemon/commands/locks.cc": "#include <CLI/CLI.hpp>",
     "daemon/http_server.cc": "#include <boost/beast/http.hpp>",
     "tests/core/pg_result_test.cc": '#include <libpq-fe.h>\n#include "tests/support/gate.h"',
