@@ -14,6 +14,9 @@ namespace {
 
 // How long a cancelled statement may take to end, the cancel request included.
 constexpr Duration kDrainGrace = std::chrono::seconds(2);
+// Hanging cancel requests (a frozen server) must not take all threads of the pool: with so many
+// under way, the connection is closed without one.
+constexpr int kBlockedCallsForCancel = 2;
 constexpr std::size_t kKeptNotices = 100;
 
 struct OpenedConnection {
@@ -291,6 +294,7 @@ Task<std::optional<PGresult*>> PgConnection::NextResult(Deadline deadline) {
 }
 
 Task<void> PgConnection::CancelAndDrain() {
+  if (runtime_.blocked_calls >= kBlockedCallsForCancel) co_return;
   const Deadline grace = SteadyNow() + kDrainGrace;
   std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_.get()), &PQfreeCancel);
   if (!cancel) co_return;

@@ -8,8 +8,15 @@ namespace pgsteward {
 
 struct Runtime {
   boost::asio::io_context loop{1};
-  // PQconnect* (name resolution, certificate files), PQcancel, compression, fsync.
-  boost::asio::thread_pool blocking{2};
+  // PQconnect* (name resolution, certificate files), PQcancel, compression, fsync. A call may hang
+  // (a resolver, a frozen server), so there are a few more threads than cores need.
+  boost::asio::thread_pool blocking{4};
+  // Calls handed to the pool that have not come back.
+  int blocked_calls = 0;
 };
+
+// Ends the process with `code` at once when a blocking call hangs: joining the pool would wait for
+// it. Else returns `code`. For the end of main(): nothing that matters may be left to destructors.
+int LeaveWith(Runtime& runtime, int code);
 
 }  // namespace pgsteward

@@ -101,10 +101,12 @@ Task<std::optional<std::invoke_result_t<F>>> Offload(Runtime& runtime, F fn, Dea
   };
   auto state = std::make_shared<State>(runtime, deadline, std::move(fn));
   auto work = boost::asio::make_work_guard(runtime.loop);
+  ++runtime.blocked_calls;
   boost::asio::post(runtime.blocking, [state, work, &runtime]() mutable {
     auto value = std::make_shared<std::invoke_result_t<F>>(state->fn());
     // The state is handed back before it is let go here: it holds a timer of the loop.
-    boost::asio::post(runtime.loop, [state = std::move(state), value]() {
+    boost::asio::post(runtime.loop, [state = std::move(state), value, &runtime]() {
+      --runtime.blocked_calls;
       state->value.emplace(std::move(*value));
       state->done.cancel();
     });

@@ -65,7 +65,7 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
 
 int App::Run() {
   RunToEnd(runtime_, Main());
-  return exit_code_;
+  return LeaveWith(runtime_, exit_code_);
 }
 
 Task<void> App::Main() {

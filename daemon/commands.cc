@@ -76,9 +76,9 @@ int MetricsCommand(const std::string& config_path, const std::string& collector)
   store.Render(SteadyNow());
   std::cout << store.page()->text;
   for (const ServerStatus& server : measuring.Servers()) {
-    if (server.state != ServerState::kUp) return kExitUnavailable;
+    if (server.state != ServerState::kUp) return LeaveWith(runtime, kExitUnavailable);
   }
-  return measuring.failing_collectors() == 0 ? kExitOk : kExitFailure;
+  return LeaveWith(runtime, measuring.failing_collectors() == 0 ? kExitOk : kExitFailure);
 }
 
 int CollectorsCommand() {

@@ -57,7 +57,7 @@ int LocksCommand(const LocksOptions& options) {
   Runtime runtime;
   int exit = kExitFailure;
   RunToEnd(runtime, ShowLocks(runtime, TargetOf(*server, "", "locks"), options, exit));
-  return exit;
+  return LeaveWith(runtime, exit);
 }
 
 }  // namespace pgsteward
