@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "tests/support/print.h"
+
 namespace pgsteward {
 namespace {
 

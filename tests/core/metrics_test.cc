@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tests/support/make_result.h"
+#include "tests/support/print.h"
 
 namespace pgsteward {
 namespace {

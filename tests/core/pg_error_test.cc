@@ -6,6 +6,8 @@
 #include <ostream>
 #include <set>
 
+#include "tests/support/print.h"
+
 namespace pgsteward {
 namespace {
 
