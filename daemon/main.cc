@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "daemon/commands.h"
+#include "daemon/schema_command.h"
 
 namespace {
 
@@ -11,6 +12,53 @@ constexpr const char* kFooter =
     "Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 differences found,\n"
     "            5 database not reachable, 78 configuration refused.\n"
     "Documentation: docs/ in the source, /usr/share/doc/pgsteward when installed.";
+
+// `options`, `config` and `exit_code` are used when the command runs.
+void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::string& config,
+                      int& exit_code) {
+  auto* schema = app.add_subcommand("schema", "Apply, show or check the hub's schema");
+  schema->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help,
+                       int (*run)(const pgsteward::SchemaOptions&)) {
+    auto* command = schema->add_subcommand(name, help);
+    auto* file = command->add_option("-c,--config", config, "Configuration file");
+    file->capture_default_str();
+    auto* server =
+        command->add_option("--server", options.server, "Server name (default: the first)");
+    command->add_option("--dsn", options.dsn, "Connection string, instead of a configuration")
+        ->excludes(file)
+        ->excludes(server);
+    command->callback([&options, &config, &exit_code, run] {
+      options.config_path = config;
+      exit_code = run(options);
+    });
+    return command;
+  };
+
+  auto* apply =
+      add("apply", "Bring the database to the newest version", &pgsteward::SchemaApplyCommand);
+  auto* to = apply->add_option("--to", options.to, "Last version to apply (default: the newest)");
+  auto* dry_run = apply->add_flag("--dry-run", options.dry_run,
+                                  "Print what would be run, with -v the statements too");
+  apply
+      ->add_option("--baseline", options.baseline,
+                   "Record the versions up to this one as applied, run nothing")
+      ->excludes(to)
+      ->excludes(dry_run);
+  apply->add_option("--wait", options.wait, "How long to wait while somebody else applies")
+      ->capture_default_str();
+  apply->add_option("--timeout", options.timeout, "Of each statement")->capture_default_str();
+  apply->add_flag("-v,--verbose", options.verbose, "Show the server's notices");
+
+  for (auto* command :
+       {add("status", "Show which versions the database has", &pgsteward::SchemaStatusCommand),
+        add("check", "List where the database differs from what its versions declare",
+            &pgsteward::SchemaCheckCommand)}) {
+    command->add_option("--output", options.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+  }
+}
 
 }  // namespace
 
@@ -61,6 +109,9 @@ int main(int argc, char** argv) {
     locks_options.config_path = config;
     exit_code = pgsteward::LocksCommand(locks_options);
   });
+
+  pgsteward::SchemaOptions schema_options;
+  AddSchemaCommand(app, schema_options, config, exit_code);
 
   auto* version = app.add_subcommand("version", "Print the version");
   version->callback([&] { exit_code = pgsteward::VersionCommand(); });
