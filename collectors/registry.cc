@@ -14,6 +14,7 @@ extern const CollectorSpec kPostmaster;
 extern const CollectorSpec kReplication;
 extern const CollectorSpec kReplicationSlots;
 extern const CollectorSpec kRoles;
+extern const CollectorSpec kSchemaDrift;
 extern const CollectorSpec kSettings;
 extern const CollectorSpec kStatActivity;
 extern const CollectorSpec kStatArchiver;
@@ -40,6 +41,7 @@ constexpr auto kCollectors = std::to_array<const CollectorSpec*>({
     &kReplication,
     &kReplicationSlots,
     &kRoles,
+    &kSchemaDrift,
     &kSettings,
     &kStatActivity,
     &kStatArchiver,
