@@ -131,6 +131,20 @@ Result<void> CheckConninfo(const std::string& conninfo) {
     return Error(Errc::kBadConfig, "connection string has another one as its dbname", {},
                  "Write the name of the database only.");
   }
+  // Mistakes that libpq takes without a word, and that would show (a part of) the password: in
+  // "host= password=x" the host is "password=x"; "@", "/" and ":" in a URI's password end it early.
+  for (const auto* option = options.get(); option->keyword; ++option) {
+    if (IsSet(*option) && !IsSecret(*option) && std::strstr(option->val, "password=")) {
+      return Error(Errc::kBadConfig, "connection string has a keyword without a value", {},
+                   "Write nothing after \"=\" as ''.");
+    }
+  }
+  const std::string hosts = ValueIn(options, "host");
+  const bool at_in_host = hosts.find('@', hosts.rfind('@', 0) == 0 ? 1 : 0) != std::string::npos;
+  if (at_in_host || ValueIn(options, "dbname").find('@') != std::string::npos) {
+    return Error(Errc::kBadConfig, "connection string has an \"@\" in a host or database name", {},
+                 "In a URI write special characters of user and password as %XX.");
+  }
   return {};
 }
 
