@@ -1,5 +1,6 @@
 #include "daemon/config_document.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
@@ -61,7 +62,9 @@ std::vector<ConfigProblem> ConfigProblems::TakeErrors() { return Ordered(std::mo
 
 std::vector<ConfigProblem> ConfigProblems::TakeWarnings() { return Ordered(std::move(warnings_)); }
 
-std::optional<YAML::Node> ParseYaml(const std::string& text, ConfigProblems& problems) {
+std::optional<YAML::Node> ParseYaml(std::string text, ConfigProblems& problems) {
+  // yaml-cpp takes the end of the file for a missing quote when a line end stands before it.
+  text.erase(text.find_last_not_of(" \t\r\n") + 1);
   try {
     std::istringstream stream(text);
     YAML::Parser parser(stream);
@@ -74,6 +77,10 @@ std::optional<YAML::Node> ParseYaml(const std::string& text, ConfigProblems& pro
       return std::nullopt;
     }
     return YAML::Load(text);
+  } catch (const YAML::DeepRecursion& deep) {
+    problems.AddError(deep.mark,
+                      Error(Errc::kBadConfig, "is not YAML that can be read: nested too deep"));
+    return std::nullopt;
   } catch (const YAML::Exception& syntax) {
     // Behind the colon some messages repeat text of the file.
     problems.AddError(

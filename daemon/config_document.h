@@ -31,6 +31,6 @@ class ConfigProblems {
 };
 
 // The only document of `text`; empty after an error.
-std::optional<YAML::Node> ParseYaml(const std::string& text, ConfigProblems& problems);
+std::optional<YAML::Node> ParseYaml(std::string text, ConfigProblems& problems);
 
 }  // namespace pgsteward

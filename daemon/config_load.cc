@@ -60,17 +60,15 @@ Result<std::string> ReadConfigFile(const std::string& path) {
   if (status.st_size > kLargestFile) {
     return Bad("is larger than 1 MiB", "Name the configuration file itself.");
   }
-  // One byte more than allowed: the file may grow meanwhile.
-  std::string text(static_cast<std::size_t>(kLargestFile) + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = ::read(fd, text.data() + size, text.size() - size);
+  std::string text;
+  std::array<char, 16 * 1024> chunk;
+  while (text.size() <= static_cast<std::size_t>(kLargestFile)) {  // it may grow meanwhile
+    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Bad("cannot be read: " + std::string(std::strerror(errno)));
     if (got == 0) break;
-    size += static_cast<std::size_t>(got);
+    text.append(chunk.data(), static_cast<std::size_t>(got));
   }
-  text.resize(size);
   return text;
 }
 
@@ -185,7 +183,9 @@ void ReadServers(ConfigMap& root, const std::string& config_path, Config& config
   }
   if (!maps) return;
   std::set<std::string> names;
-  for (ConfigMap& map : *maps) config.servers.push_back(ReadServer(map, config_path, names));
+  for (ConfigMap& map : *maps) {
+    if (map.valid()) config.servers.push_back(ReadServer(map, config_path, names));
+  }
 }
 
 void ReadWeb(ConfigMap& map, WebConfig& web) {
@@ -288,7 +288,7 @@ boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(
                             "conninfo; pgsteward.yaml of the package shows all keys."));
     } else {
       ConfigMap root(*document, document->Mark(), "", problems);
-      loaded.config = ReadRoot(root, path);
+      if (root.valid()) loaded.config = ReadRoot(root, path);
     }
   }
   if (problems.any_error()) return problems.TakeErrors();

@@ -53,14 +53,14 @@ std::string ShownKey(const std::string& key) {
 ConfigMap::ConfigMap(const YAML::Node& node, YAML::Mark at, std::string path,
                      ConfigProblems& problems)
     : at_(at), path_(std::move(path)), problems_(&problems) {
-  if (RefuseTag(node, at_, "") || node.IsNull()) return;
-  if (!node.IsMap()) {
+  valid_ = !RefuseTag(node, at_, "") && (node.IsNull() || node.IsMap());
+  if (node.IsMap()) {
+    AddEntries(node, 0);
+  } else if (!node.IsNull()) {
     AddError(at_, "",
              Bad("must be a mapping, not " + std::string(TypeName(node)),
                  "Write \"key: value\" lines."));
-    return;
   }
-  AddEntries(node, 0);
 }
 
 void ConfigMap::AddEntries(const YAML::Node& map, int depth) {
@@ -240,7 +240,9 @@ std::optional<std::vector<Located<std::string>>> ConfigMap::Texts(std::string_vi
 std::optional<ConfigMap> ConfigMap::Map(std::string_view key) {
   const Entry* entry = Ask(key);
   if (!entry) return std::nullopt;
-  return ConfigMap(entry->value, MarkOf(*entry), PathOf(key), *problems_);
+  ConfigMap map(entry->value, MarkOf(*entry), PathOf(key), *problems_);
+  if (!map.valid()) return std::nullopt;
+  return map;
 }
 
 std::optional<std::vector<ConfigMap>> ConfigMap::Maps(std::string_view key) {

@@ -35,6 +35,8 @@ class ConfigMap {
   // settings are all commented out) is an empty mapping; anything else is an error.
   ConfigMap(const YAML::Node& node, YAML::Mark at, std::string path, ConfigProblems& problems);
 
+  // False: it is something else, and that was noted; do not ask it for keys.
+  bool valid() const { return valid_; }
   YAML::Mark at() const { return at_; }
   bool Has(std::string_view key) const;
 
@@ -81,6 +83,7 @@ class ConfigMap {
   ConfigProblems* problems_;
   std::vector<Entry> entries_;
   std::vector<std::string> known_;
+  bool valid_ = true;
 };
 
 }  // namespace pgsteward

@@ -1,0 +1,39 @@
+// Configuration files for a moment, and problems as text.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "daemon/config.h"
+
+namespace pgsteward {
+
+class ConfigTest : public testing::Test {
+ protected:
+  ConfigTest();
+  ~ConfigTest() override;
+
+  // The file's path. The directory is empty before the first.
+  std::string Write(const std::string& name, const std::string& text);
+  const std::string& directory() const { return directory_; }
+
+  // One line each, the path of the directory cut off: "c.yaml:3:5: message". An accepted file gives
+  // "accepted".
+  std::string Errors(const std::string& text);
+  std::string ErrorsOfFile(const std::string& path) const;
+  // Of a file that must be accepted.
+  Config Load(const std::string& text);
+  std::string Warnings(const std::string& text);
+
+ private:
+  std::string Lines(const std::vector<ConfigProblem>& problems) const;
+
+  std::string directory_;
+};
+
+// A file of the source tree.
+std::string ReadSource(const std::string& path);
+
+}  // namespace pgsteward
