@@ -6,6 +6,7 @@
 namespace pgsteward {
 
 extern const CollectorSpec kActiveUsers;
+extern const CollectorSpec kBlocking;
 extern const CollectorSpec kConnections;
 extern const CollectorSpec kDatabase;
 extern const CollectorSpec kLocks;
@@ -26,6 +27,7 @@ extern const CollectorSpec kStatReplication;
 extern const CollectorSpec kStatUserTables;
 extern const CollectorSpec kStatic;
 extern const CollectorSpec kStatioUserTables;
+extern const CollectorSpec kTableSize;
 extern const CollectorSpec kToolUses;
 extern const CollectorSpec kWal;
 
@@ -33,6 +35,7 @@ namespace {
 
 constexpr auto kCollectors = std::to_array<const CollectorSpec*>({
     &kActiveUsers,
+    &kBlocking,
     &kConnections,
     &kDatabase,
     &kLocks,
@@ -53,6 +56,7 @@ constexpr auto kCollectors = std::to_array<const CollectorSpec*>({
     &kStatUserTables,
     &kStatic,
     &kStatioUserTables,
+    &kTableSize,
     &kToolUses,
     &kWal,
 });
