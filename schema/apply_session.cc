@@ -79,7 +79,8 @@ Task<Result<void>> ApplySession::Open() {
 }
 
 Task<void> ApplySession::Close() {
-  if (connection_ && connection_->usable()) {
+  // The end of the session would do, but only some time after we are gone.
+  if (locked_ && connection_->usable()) {
     std::string unlock(kUnlockSql);
     co_await connection_->Script(std::move(unlock), options_.timeout);
   }
@@ -145,7 +146,10 @@ Task<Result<void>> ApplySession::TakeLock() {
     std::string sql(kTryLockSql);
     auto taken = co_await Script(std::move(sql));
     if (!taken) co_return taken.error();
-    if (taken->Bool(0, 0)) co_return Result<void>();
+    if (taken->Bool(0, 0)) {
+      locked_ = true;
+      co_return Result<void>();
+    }
     auto holder = co_await LockHolder();
     if (!holder) co_return holder.error();
     if (holder->empty()) continue;  // released in between

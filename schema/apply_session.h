@@ -73,6 +73,7 @@ class ApplySession : public Database {
   ApplyOptions options_;
   ApplyListener& listener_;
   bool interrupted_ = false;
+  bool locked_ = false;
   Event interrupt_;
   StatementWatch watch_;
   TaskGroup tasks_;
