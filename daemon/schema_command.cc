@@ -7,6 +7,7 @@
 #include <iostream>
 #include <optional>
 
+#include "collectors/terminal_text.h"
 #include "core/log.h"
 #include "core/pg_conninfo.h"
 #include "daemon/command_context.h"
@@ -96,7 +97,7 @@ class Terminal : public ApplyListener {
   void Line(const std::string& text) {
     if (open_) std::cout << "\n";
     open_ = false;
-    std::cout << "  " << text << std::endl;
+    std::cout << "  " << HarmlessLine(text) << std::endl;
   }
 
   bool verbose_;

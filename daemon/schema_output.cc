@@ -4,6 +4,9 @@
 #include <array>
 #include <cstdio>
 
+#include "collectors/terminal_text.h"
+#include "core/metrics.h"
+
 namespace pgsteward {
 
 namespace {
@@ -31,7 +34,7 @@ std::string Aligned(const std::vector<Row>& rows) {
 
 std::string Json(std::string_view text) {
   std::string json = "\"";
-  for (const char c : text) {
+  for (const char c : ValidUtf8(text)) {
     if (c == '"' || c == '\\') {
       json += '\\';
       json += c;
@@ -98,9 +101,9 @@ std::string Counted(std::size_t count, const std::string& noun) {
 std::string StatusTable(const SchemaStatus& status) {
   std::vector<Row> rows = {{"VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
   for (const VersionStatus& version : status.versions) {
-    rows.push_back({version.version, std::string(VersionStateName(version.state)),
-                    version.started_at, version.completed_at, version.applied_by,
-                    version.daemon_version});
+    rows.push_back({HarmlessLine(version.version), std::string(VersionStateName(version.state)),
+                    version.started_at, version.completed_at, HarmlessLine(version.applied_by),
+                    HarmlessLine(version.daemon_version)});
   }
   std::string text = Aligned(rows);
   for (const VersionStatus& version : status.versions) {
@@ -133,7 +136,8 @@ std::string CheckTable(const SchemaCheck& check) {
   if (!check.pending.empty()) text += "pending versions: " + Joined(check.pending) + "\n";
   std::vector<Row> rows;
   for (const SchemaDifference& difference : check.differences) {
-    rows.push_back({difference.kind, difference.name, std::string(DriftName(difference.drift))});
+    rows.push_back(
+        {difference.kind, HarmlessLine(difference.name), std::string(DriftName(difference.drift))});
   }
   // The definitions are too long for columns: below their object.
   const std::string heads = rows.empty() ? "" : Aligned(rows);
@@ -142,8 +146,9 @@ std::string CheckTable(const SchemaCheck& check) {
     const std::size_t end = heads.find('\n', begin) + 1;
     text += heads.substr(begin, end - begin);
     begin = end;
-    if (!difference.expected.empty()) text += "    expected  " + difference.expected + "\n";
-    if (!difference.found.empty()) text += "    found     " + difference.found + "\n";
+    if (!difference.expected.empty())
+      text += "    expected  " + HarmlessLine(difference.expected) + "\n";
+    if (!difference.found.empty()) text += "    found     " + HarmlessLine(difference.found) + "\n";
   }
   for (const SchemaDifference& known : check.information) {
     text += "note: " + known.kind + " " + known.name + " is not ours, which is allowed\n";
