@@ -1,0 +1,334 @@
+"""`pgsteward schema apply|status|check` as a person runs it: output, exit codes, interruptions."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import unittest
+
+import support
+
+APPLIED = """\
+1.0.0 create_tables.sql ... ok
+1.0.0 create_functions.sql ... ok
+1.0.0 create_views.sql ... ok
+1.0.0 create_triggers.sql ... ok
+1.0.0 create_indexes.sql ... ok
+1.0.0 initial_data.sql ... ok
+1.0.0 idx_users_email_active ... ok
+1.0.0 idx_messages_session_created ... ok
+1.0.0 idx_artifacts_user_created ... ok
+1.0.0 idx_tools_usage_tool_created ... ok
+1.0.0 idx_messages_content_fts ... ok
+1.1.0 google_drive_files.sql ... ok
+1.2.0 messages_archive.sql ... ok
+1.2.0 guarded_triggers.sql ... ok
+1.2.0 activity_counts.sql ... ok
+1.2.0 row_level_security.sql ... ok
+1.2.0 email_encryption.sql ... ok
+1.2.0 idx_messages_created_id ... ok
+the hub is at 1.2.0: 3 versions applied, 6 indexes built
+"""
+BUILDING = ("SELECT count(*) FROM pg_stat_progress_create_index"
+            " WHERE phase LIKE 'waiting for old snapshots%'")
+
+
+def without_durations(text):
+    return re.sub(r" \(\d+ ms\)$", "", text, flags=re.MULTILINE)
+
+
+def without_times(text):
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00", "TIME", text)
+
+
+class SchemaCommandTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = support.temporary_folder()
+        root = pathlib.Path(cls.folder.name)
+        (root / "pg").mkdir()
+        cls.postgres = support.Postgres(root / "pg")
+        cls.postgres.start()
+        cls.postgres.psql("CREATE DATABASE applied")
+        code, out, err = support.run("schema", "apply", "--dsn", cls.postgres.conninfo("applied"))
+        assert (code, err) == (0, ""), out + err
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.postgres.stop()
+        cls.folder.cleanup()
+
+    def setUp(self):
+        self.postgres.psql("CREATE DATABASE hub")
+        self.dsn = self.postgres.conninfo("hub")
+
+    def tearDown(self):
+        self.postgres.psql("DROP DATABASE hub WITH (FORCE)")
+
+    def use_applied_hub(self):
+        self.postgres.psql("DROP DATABASE hub WITH (FORCE)")
+        self.postgres.psql("CREATE DATABASE hub TEMPLATE applied")
+
+    def schema(self, *arguments, env=None):
+        return support.run("schema", *arguments, "--dsn", self.dsn, env=env)
+
+    def start_apply(self):
+        """The command while an old snapshot keeps its last index build waiting, and who holds it."""
+        code, _, err = self.schema("apply", "--to", "1.1.0")
+        self.assertEqual((code, err), (0, ""))
+        holder = subprocess.Popen(
+            ["psql", *self.postgres.client(), "-d", "hub", "-q"], stdin=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.stdin.close)
+        holder.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n")
+        holder.stdin.flush()
+        support.wait_until(
+            lambda: self.postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE"
+                                       " state = 'idle in transaction'", "hub") == "1",
+            10, "the snapshot is held")
+        command = subprocess.Popen([support.binary(), "schema", "apply", "--dsn", self.dsn],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(command.kill)
+        support.wait_until(lambda: self.postgres.psql(BUILDING, "hub") == "1", 20,
+                           "the index build waits")
+        return command, holder
+
+    def finish(self, command):
+        out, err = command.communicate(timeout=30)
+        return command.returncode, out, err
+
+    def test_apply_then_nothing_to_do(self):
+        code, out, err = self.schema("apply")
+        self.assertEqual((code, without_durations(out), err), (0, APPLIED, ""))
+        self.assertEqual(self.schema("apply"),
+                         (0, "nothing to do, the hub is at 1.2.0\n", ""))
+
+    def test_status(self):
+        code, out, err = self.schema("status")
+        self.assertEqual((code, out, err), (3, """\
+VERSION  STATE    STARTED  COMPLETED  BY  WITH
+1.0.0    pending
+1.1.0    pending
+1.2.0    pending
+""", ""))
+        self.use_applied_hub()
+        version = self.postgres.psql("SELECT DISTINCT daemon_version FROM pgsteward.schema_version",
+                                     "hub")
+        self.postgres.psql("UPDATE pgsteward.schema_version SET completed_at = NULL"
+                           " WHERE version = '1.0.0';"
+                           "UPDATE pgsteward.schema_version SET checksum = 'other'"
+                           " WHERE version = '1.1.0'", "hub")
+        time = " " * len("2026-01-01 00:00:00+00")
+        code, out, err = self.schema("status")
+        self.assertEqual((code, err), (3, ""))
+        expected = f"""\
+VERSION  STATE       STARTED{time[7:]}  COMPLETED{time[9:]}  BY        WITH
+1.0.0    incomplete  TIME  {time}  postgres  {version}
+1.1.0    applied     TIME  TIME  postgres  {version}
+1.2.0    applied     TIME  TIME  postgres  {version}
+1.0.0: index builds are outstanding; go on with: pgsteward schema apply
+warning: 1.1.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
+"""
+        self.assertEqual(without_times(out), expected)
+
+        self.assertEqual(self.schema("apply")[0], 0)
+        code, out, err = self.schema("status", "--output", "json")
+        self.assertEqual((code, err), (0, ""))
+        versions = json.loads(without_times(out))["versions"]
+        self.assertEqual(versions, [
+            {"version": name, "state": "applied", "started_at": "TIME", "completed_at": "TIME",
+             "applied_by": "postgres", "daemon_version": version, "changed": name == "1.1.0"}
+            for name in ("1.0.0", "1.1.0", "1.2.0")])
+
+    def test_check(self):
+        self.assertEqual(self.schema("check"), (
+            3, "this database has no hub schema; create it with: pgsteward schema apply\n", ""))
+        self.use_applied_hub()
+        self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
+        self.postgres.psql("""
+            ALTER TABLE users ADD COLUMN "new ""line" text DEFAULT E'a\\nb', DROP COLUMN bio,
+                ADD COLUMN U&"red\\001b[31m" int;
+            ALTER TABLE users FORCE ROW LEVEL SECURITY;
+            CREATE OR REPLACE FUNCTION auth.uid() RETURNS uuid AS 'SELECT NULL::uuid' LANGUAGE sql;
+            DELETE FROM pgsteward.schema_version WHERE version = '1.2.0'""", "hub")
+        self.assertEqual(self.schema("check"), (3, """\
+pending versions: 1.2.0
+column  users.bio          missing
+    expected  text NULL
+column  users.new "line    unexpected
+    found     text NULL DEFAULT 'a b'::text
+column  users.red\\x1b[31m  unexpected
+    found     integer NULL
+table   users              differs
+    expected  table logged row_security=on force=off
+    found     table logged row_security=on force=on
+note: function auth.uid() is not ours, which is allowed
+4 differences
+""", ""))
+        code, out, err = self.schema("check", "--output", "json")
+        self.assertEqual((code, err), (3, ""))
+        found = json.loads(out)
+        self.assertEqual((found["present"], found["pending"]), (True, ["1.2.0"]))
+        self.assertEqual(found["differences"], [
+            {"kind": "column", "name": "users.bio", "drift": "missing", "expected": "text NULL",
+             "found": None},
+            {"kind": "column", "name": 'users.new "line', "drift": "unexpected", "expected": None,
+             "found": "text NULL DEFAULT 'a b'::text"},
+            {"kind": "column", "name": "users.red\x1b[31m", "drift": "unexpected",
+             "expected": None, "found": "integer NULL"},
+            {"kind": "table", "name": "users", "drift": "differs",
+             "expected": "table logged row_security=on force=off",
+             "found": "table logged row_security=on force=on"}])
+        self.assertEqual([known["name"] for known in found["information"]], ["auth.uid()"])
+
+    def test_dry_run_is_a_script(self):
+        code, out, err = self.schema("apply", "--dry-run", "--to", "1.0.0")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(out.splitlines()[0], "-- 1.0.0 create_tables.sql (pending)")
+        self.assertEqual(out.splitlines()[-1], "-- 1.0.0 idx_messages_content_fts (missing)")
+        code, script, err = self.schema("apply", "--dry-run", "--verbose")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(self.postgres.psql("SELECT count(*) FROM pg_tables WHERE schemaname IN"
+                                            " ('public', 'pgsteward')", "hub"), "0")
+        self.postgres.psql(script, "hub")
+        self.assertEqual(self.schema("check")[1],
+                         "pending versions: 1.0.0, 1.1.0, 1.2.0\nno differences\n")
+        code, out, err = self.schema("apply", "--baseline", "1.2.0")
+        self.assertEqual((code, out, err), (0, """\
+  1.0.0 recorded as applied
+  1.1.0 recorded as applied
+  1.2.0 recorded as applied
+3 versions recorded; go on with: pgsteward schema apply
+""", ""))
+        self.assertEqual(self.schema("apply", "--dry-run")[1], "-- nothing to do\n")
+
+    def test_made_by_hand(self):
+        for name in ("create_tables", "create_functions", "create_views", "create_triggers",
+                     "create_indexes", "initial_data", "concurrent_indexes"):
+            path = support.ROOT / f"schema/v1.0.0/{name}.sql"
+            self.postgres.psql(path.read_text(), "hub")
+        code, out, err = self.schema("apply")
+        self.assertEqual((code, without_durations(out)),
+                         (1, "1.0.0 create_tables.sql ... failed\n"))
+        self.assertEqual(err, (
+            "pgsteward: schema apply: 1.0.0 create_tables.sql: relation \"users\" already exists"
+            " (SQLSTATE 42P07); hint: If this database has all of 1.0.0 already, record that with:"
+            " pgsteward schema apply --baseline 1.0.0. If not, move away what is in the way, see"
+            " docs/database.md.\n"))
+        self.assertEqual(self.schema("apply", "--baseline", "1.0.0")[0], 0)
+        code, out, err = self.schema("apply")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(out.splitlines()[-1],
+                         "the hub is at 1.2.0: 2 versions applied, 1 index built")
+        self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
+
+    def test_two_at_once(self):
+        commands = [subprocess.Popen([support.binary(), "schema", "apply", "--dsn", self.dsn],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                    for _ in range(3)]
+        ends = [self.finish(command) for command in commands]
+        self.assertEqual([(code, err) for code, _, err in ends], [(0, "")] * 3)
+        self.assertEqual(sorted(out.splitlines()[-1] for _, out, _ in ends),
+                         ["nothing to do, the hub is at 1.2.0"] * 2 + [APPLIED.splitlines()[-1]])
+        self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
+
+    def test_interrupt(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                self.postgres.psql("DROP DATABASE hub WITH (FORCE)")
+                self.postgres.psql("CREATE DATABASE hub")
+                command, holder = self.start_apply()
+                command.send_signal(number)
+                code, out, err = self.finish(command)
+                self.assertEqual((code, err), (
+                    128 + number,
+                    "pgsteward: schema apply: interrupted; run it again and it goes on\n"))
+                self.assertEqual(self.postgres.psql(BUILDING, "hub"), "0")
+                holder.stdin.close()
+                holder.wait()
+                code, out, err = self.schema("apply")
+                self.assertEqual((code, without_durations(out), err), (0, """\
+  idx_messages_created_id is invalid, it is built again
+1.2.0 idx_messages_created_id ... ok
+the hub is at 1.2.0: 0 versions applied, 1 index built
+""", ""))
+                self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
+
+    def test_killed(self):
+        """The server notices within seconds, and the next one waits for that."""
+        command, holder = self.start_apply()
+        command.kill()
+        command.communicate()
+        holder.stdin.write("ROLLBACK;\nBEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\n")
+        code, out, err = self.schema("apply", "--wait", "0s")
+        if code == 1:  # its session is still there
+            self.assertIn("the schema is being applied by pid", err)
+        holder.stdin.close()
+        holder.wait()
+        code, out, err = self.schema("apply")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
+
+    def test_a_wait_is_explained(self):
+        command, holder = self.start_apply()
+        pid = self.postgres.psql("SELECT pid FROM pg_stat_activity WHERE"
+                                 " state = 'idle in transaction'", "hub")
+        lines = []
+        while not lines or "waiting" not in lines[-1]:
+            lines.append(command.stdout.readline())
+        holder.stdin.close()
+        code, out, err = self.finish(command)
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(without_durations("".join(lines[-2:]) + out), f"""\
+1.2.0 idx_messages_created_id ...\u0020
+  waiting for pid {pid} (psql, role postgres, idle in transaction)
+1.2.0 idx_messages_created_id ... ok
+the hub is at 1.2.0: 1 version applied, 1 index built
+""")
+
+    def test_configuration(self):
+        self.use_applied_hub()
+        config = pathlib.Path(self.folder.name) / "pgsteward.yaml"
+        config.write_text("servers:\n"
+                          f"  - name: none\n    conninfo: \"{self.postgres.conninfo('nothing')}\"\n"
+                          f"  - name: hub\n    conninfo: \"{self.dsn}\"\n")
+        self.assertEqual(support.run("schema", "check", "-c", config, "--server", "hub"),
+                         (0, "no differences\n", ""))
+        code, out, err = support.run("schema", "check", "-c", config)
+        self.assertEqual((code, out), (5, ""))
+        self.assertIn('cannot connect: ', err)
+        self.assertIn('database "nothing" does not exist', err)
+        self.assertEqual(support.run("schema", "check", "-c", config, "--server", "x")[0], 2)
+        self.assertEqual(support.run("schema", "status", "-c", config.parent / "no.yaml")[0], 78)
+        self.assertEqual(support.run("schema", "status", "-c", config, "--dsn", self.dsn)[0], 2)
+
+    def test_wrong_usage(self):
+        self.assertEqual(support.run("schema", "check", "--dsn", "host=/tmp password=hunter2"), (
+            2, "", "pgsteward: --dsn: a password on the command line is seen by all; hint: Put it"
+            " into a file that PGPASSFILE names, or into ~/.pgpass.\n"))
+        self.assertEqual(support.run("schema", "check", "--dsn", "postgres://u:hunter2@h/d")[0], 2)
+        self.assertEqual(support.run("schema", "check", "--dsn", "host=x what=y")[0], 2)
+        self.assertEqual(support.run("schema")[0], 2)
+        for arguments in (("--to", "1.3.0"), ("--baseline", "7"), ("--wait", "soon"),
+                          ("--timeout", "60"), ("--baseline", "1.0.0", "--dry-run")):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.schema("apply", *arguments)[0], 2)
+        self.assertEqual(self.schema("check", "--output", "xml")[0], 2)
+        self.assertEqual(self.postgres.psql("SELECT count(*) FROM pg_namespace"
+                                            " WHERE nspname = 'pgsteward'", "hub"), "0")
+
+    def test_not_reachable(self):
+        for command in ("apply", "status", "check"):
+            with self.subTest(command=command):
+                code, out, err = support.run(
+                    "schema", command, "--dsn", f"host={self.postgres.folder} port=1")
+                self.assertEqual((code, out), (5, ""))
+                self.assertIn("cannot connect", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
