@@ -113,13 +113,14 @@ def check(build, root):
     cache = build / "coroutine-lint"
     cache.mkdir(exist_ok=True)
 
-    units = []
-    for path in tree.files:
-        if path.suffix == ".cc" and root / path in entries:
-            closure = sorted(tree.closure(path))
-            if any(tree.suspends(file) for file in closure):
-                units.append((path, clang_arguments(entries[root / path]), closure))
-    covered = {file for _, _, closure in units for file in closure}
+    # Each file that suspends; and for a header that none of those includes, one file that does.
+    units, covered = [], set()
+    compiled = [p for p in tree.files if p.suffix == ".cc" and root / p in entries]
+    for path in sorted(compiled, key=lambda p: not tree.suspends(p)):
+        closure = sorted(tree.closure(path))
+        if tree.suspends(path) or any(tree.suspends(f) and f not in covered for f in closure):
+            units.append((path, clang_arguments(entries[root / path]), closure))
+            covered.update(closure)
     messages = set()
     for path in tree.files:
         if tree.suspends(path) and path not in covered:
