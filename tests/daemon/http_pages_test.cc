@@ -48,7 +48,7 @@ TEST(Gzip, GivesTheTextBack) {
     const auto page = MakePage(1, size);
     const auto gzip = Gzip(page->text);
     ASSERT_TRUE(gzip);
-    EXPECT_EQ(Gunzip(*gzip), page->text);
+    EXPECT_TRUE(Gunzip(*gzip) == page->text);
     EXPECT_LT(gzip->size(), page->text.size() / 4 + 100);
   }
 }
@@ -60,8 +60,8 @@ TEST(GzipCache, SmallPagesAreCompressedOncePerVersion) {
   const auto first = MakePage(1, kSmall);
   const auto pair = cache.Get(first, now);
   ASSERT_TRUE(pair.gzip);
-  EXPECT_EQ(Gunzip(*pair.gzip), first->text);
-  EXPECT_EQ(cache.Get(first, now).gzip, pair.gzip);
+  EXPECT_TRUE(Gunzip(*pair.gzip) == first->text);
+  EXPECT_TRUE(cache.Get(first, now).gzip == pair.gzip);
   EXPECT_EQ(cache.compressions(), 1u);
   const auto second = MakePage(2, kSmall + 500);
   EXPECT_EQ(Gunzip(*cache.Get(second, now).gzip), second->text);
@@ -74,15 +74,15 @@ TEST(GzipCache, BigPagesAreCompressedAheadOfTime) {
   const auto first = MakePage(1, kBig);
   // The first to ask gets the plain text at once.
   const auto plain = cache.Get(first, SteadyNow());
-  EXPECT_EQ(plain.gzip, nullptr);
-  EXPECT_EQ(plain.page, first);
+  EXPECT_FALSE(plain.gzip);
+  EXPECT_EQ(plain.page.get(), first.get());
   EXPECT_EQ(cache.compressions(), 0u);
 
   RunCoro(runtime, cache.Prepare(first, SteadyNow()));
   EXPECT_EQ(cache.compressions(), 1u);
   const auto pair = cache.Get(first, SteadyNow());
   ASSERT_TRUE(pair.gzip);
-  EXPECT_EQ(Gunzip(*pair.gzip), first->text);
+  EXPECT_TRUE(Gunzip(*pair.gzip) == first->text);
   RunCoro(runtime, cache.Prepare(first, SteadyNow()));
   EXPECT_EQ(cache.compressions(), 1u);
 }
@@ -105,17 +105,17 @@ TEST(GzipCache, ThePreviousPairIsServedWhileTheNextIsMade) {
     runtime.loop.poll_one();  // it has begun; the result needs another turn of the loop
     ASSERT_FALSE(tasks.empty());
     const auto meanwhile = cache.Get(second, SteadyNow());
-    EXPECT_EQ(meanwhile.gzip, old.gzip);
-    EXPECT_EQ(meanwhile.page, first);
+    EXPECT_TRUE(meanwhile.gzip == old.gzip);
+    EXPECT_EQ(meanwhile.page.get(), first.get());
     // But not for long, should the pool hang.
-    EXPECT_NE(cache.Get(second, SteadyNow() + seconds(2)).gzip, old.gzip);
+    EXPECT_TRUE(cache.Get(second, SteadyNow() + seconds(2)).gzip != old.gzip);
 
     runtime.loop.restart();
     runtime.loop.run();
     EXPECT_TRUE(tasks.empty());
     const auto fresh = cache.Get(second, SteadyNow());
-    EXPECT_EQ(fresh.page, second);
-    EXPECT_EQ(Gunzip(*fresh.gzip), second->text);
+    EXPECT_EQ(fresh.page.get(), second.get());
+    EXPECT_TRUE(Gunzip(*fresh.gzip) == second->text);
   }
 }
 
@@ -148,12 +148,13 @@ TEST(GzipCache, ABlockedPoolHoldsNobodyUp) {
 
   std::promise<void> released;
   const auto gate = released.get_future().share();
-  for (int i = 0; i < 2; ++i) boost::asio::post(runtime.blocking, [gate] { gate.wait(); });
+  // More than the pool has threads.
+  for (int i = 0; i < 64; ++i) boost::asio::post(runtime.blocking, [gate] { gate.wait(); });
   // As if it had begun 950 ms ago: one second is what it is given.
   RunCoro(runtime, cache.Prepare(second, SteadyNow() - milliseconds(950)));
   const auto pair = cache.Get(second, SteadyNow());
-  EXPECT_EQ(pair.page, second);
-  EXPECT_EQ(pair.gzip, nullptr);
+  EXPECT_EQ(pair.page.get(), second.get());
+  EXPECT_FALSE(pair.gzip);
   released.set_value();
   runtime.blocking.join();
 }
@@ -208,7 +209,7 @@ TEST_F(HttpPagesTest, MetricsAreCompressedWhenAsked) {
   EXPECT_TRUE(reply.gzip);
   EXPECT_TRUE(reply.vary_encoding);
   EXPECT_EQ(Gunzip(*reply.body), store_.page()->text);
-  EXPECT_EQ(Ask(pages_, "/metrics", true).body, reply.body);
+  EXPECT_TRUE(Ask(pages_, "/metrics", true).body == reply.body);
   EXPECT_EQ(pages_.gzip().compressions(), 1u);
   PublishUp(0);
   RunCoro(runtime_, pages_.Prepare());

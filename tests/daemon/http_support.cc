@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <regex>
+#include <stdexcept>
 #include <system_error>
 
 namespace pgsteward {
@@ -16,6 +16,23 @@ namespace {
 
 [[noreturn]] void Fail(const char* what) {
   throw std::system_error(errno, std::system_category(), what);
+}
+
+std::string HeaderOf(const std::string& head, const std::string& name) {
+  const auto begin = head.find("\r\n" + name + ": ");
+  if (begin == std::string::npos) throw std::runtime_error("no " + name + " in " + head);
+  const auto value = begin + name.size() + 4;
+  return head.substr(value, head.find("\r\n", value) - value);
+}
+
+// "Aaa, 00" of "Sun, 06".
+std::string ShapeOf(std::string text) {
+  for (char& c : text) {
+    if (c >= '0' && c <= '9') c = '0';
+    if (c >= 'a' && c <= 'z') c = 'a';
+    if (c >= 'A' && c <= 'Z') c = 'A';
+  }
+  return text;
 }
 
 Task<void> StopAndTell(HttpServer& server, Duration grace, std::promise<void> done) {
@@ -96,20 +113,16 @@ ClientReply HttpClient::Read(bool head_only) {
   ClientReply reply;
   reply.head = buffer_.substr(0, end + 4);
   buffer_.erase(0, end + 4);
-  std::smatch match;
-  static const std::regex kLength("\r\nContent-Length: (\\d+)\r\n");
-  if (!std::regex_search(reply.head, match, kLength)) throw std::runtime_error("no length");
-  const std::size_t length = head_only ? 0 : std::stoul(match[1]);
+  const std::size_t length = head_only ? 0 : std::stoul(HeaderOf(reply.head, "Content-Length"));
   while (buffer_.size() < length) {
     if (Receive() == 0) throw std::runtime_error("the body ends early");
   }
   reply.body = buffer_.substr(0, length);
   buffer_.erase(0, length);
-  static const std::regex kDate(
-      "\r\nDate: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \\d\\d [A-Z][a-z][a-z] \\d{4} "
-      "\\d\\d:\\d\\d:\\d\\d GMT\r\n");
-  if (!std::regex_search(reply.head, kDate)) throw std::runtime_error("no date: " + reply.head);
-  reply.head = std::regex_replace(reply.head, kDate, "\r\n");
+  const std::string date = HeaderOf(reply.head, "Date");
+  if (ShapeOf(date) != "Aaa, 00 Aaa 0000 00:00:00 AAA") throw std::runtime_error("date: " + date);
+  const std::string line = "Date: " + date + "\r\n";
+  reply.head.erase(reply.head.find(line), line.size());
   return reply;
 }
 
