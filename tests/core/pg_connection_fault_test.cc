@@ -17,7 +17,7 @@ TEST_F(PgConnectionTest, StatementTimeoutLeavesAUsableConnection) {
   EXPECT_EQ(rows.error().code, Errc::kTimeout);
   EXPECT_EQ(rows.error().sqlstate, "57014") << "the server was first";
   EXPECT_GE(SteadyNow() - start, 180ms);
-  EXPECT_LT(SteadyNow() - start, 2s);
+  EXPECT_LT(SteadyNow() - start, 5s);
   ExpectUsable();
   EXPECT_EQ(connection_->backend_pid(), pid);
 }
@@ -33,7 +33,7 @@ TEST_F(PgConnectionTest, CancelAndDrainWhenTheServerHasNoTimeout) {
   EXPECT_EQ(rows.error().code, Errc::kTimeout);
   EXPECT_EQ(rows.error().message, "no answer in time, the statement was cancelled");
   EXPECT_GE(SteadyNow() - start, 200ms);
-  EXPECT_LT(SteadyNow() - start, 2s);
+  EXPECT_LT(SteadyNow() - start, 5s);
   ExpectUsable();
   EXPECT_EQ(connection_->backend_pid(), pid);
   EXPECT_EQ(Postgres().Value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
@@ -106,10 +106,7 @@ TEST_F(PgConnectionTest, BackendTerminatedDuringAStatement) {
 
 TEST_F(PgConnectionTest, BackendTerminatedWhileIdle) {
   Open();
-  // With a timeout the function waits until the backend is gone.
-  EXPECT_EQ(Postgres().Value("SELECT pg_terminate_backend(" +
-                             std::to_string(connection_->backend_pid()) + ", 5000)"),
-            "t");
+  EXPECT_EQ(Postgres().TerminateBackends("pid = " + std::to_string(connection_->backend_pid())), 1);
   const auto rows = Query("SELECT 1");
   ASSERT_FALSE(rows);
   EXPECT_EQ(rows.error().code, Errc::kConnectionLost);

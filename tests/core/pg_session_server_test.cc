@@ -10,11 +10,7 @@ using testing::HasSubstr;
 
 TEST_F(PgSessionTest, BackendTerminated) {
   StartUp(ThroughGate());
-  const std::string terminate =
-      "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-      "WHERE " +
-      IsOurs();
-  EXPECT_EQ(Postgres().Value(terminate), "t");
+  EXPECT_EQ(Postgres().TerminateBackends(IsOurs()), 1);
   const auto rows = Query("SELECT 1");
   EXPECT_EQ(Code(rows), Errc::kConnectionLost);
   EXPECT_EQ(session_->state(), ServerState::kLost);
@@ -35,7 +31,7 @@ TEST_F(PgSessionTest, WaitingCallersAreToldAtOnce) {
   gate_.Refuse();
   gate_.DropAll();
   while (answers.size() < 5 && SteadyNow() < start + 5s) Wait(2ms);
-  EXPECT_LT(SteadyNow() - start, 500ms);
+  EXPECT_LT(SteadyNow() - start, 1s);
   ASSERT_EQ(answers.size(), 5U);
   EXPECT_EQ(Code(answers[0]), Errc::kConnectionLost);
   for (int i = 1; i < 5; ++i) EXPECT_EQ(Code(answers[i]), Errc::kUnavailable);

@@ -259,6 +259,19 @@ void PrivatePostgres::DropDatabase(const std::string& name) {
   Exec("DROP DATABASE IF EXISTS " + QuotedName(name) + " WITH (FORCE)");
 }
 
+int PrivatePostgres::TerminateBackends(const std::string& condition) const {
+  // Not by pg_terminate_backend(pid, timeout): PostgreSQL 13 does not have it.
+  PgClient client = Connect();
+  const std::string where = " FROM pg_stat_activity WHERE " + condition;
+  const int count = client.Exec("SELECT pg_terminate_backend(pid)" + where).rows();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (client.Value("SELECT count(*)" + where) != "0") {
+    if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("backends stay");
+    std::this_thread::sleep_for(2ms);
+  }
+  return count;
+}
+
 PgClient PrivatePostgres::Connect(const std::string& dbname) const {
   return PgClient(Conninfo(dbname));
 }
@@ -294,6 +307,8 @@ namespace {
 std::unique_ptr<PrivatePostgres> shared_postgres;
 
 class LogPrinter : public ::testing::EmptyTestEventListener {
+  // Again and again with --gtest_repeat, each time for a new cluster.
+  void OnEnvironmentsSetUpStart(const ::testing::UnitTest&) override { offset_ = 0; }
   void OnTestStart(const ::testing::TestInfo&) override { New(); }
   void OnTestEnd(const ::testing::TestInfo& test) override {
     const std::string text = New();
@@ -315,11 +330,15 @@ void PostgresEnvironment::SetUp() {
   ::setenv("PGPASSFILE", "/nonexistent/pgpass", 1);
   if (!PrivatePostgres::FindBinaries()) {
     const char* required = std::getenv("PGSTEWARD_REQUIRE_POSTGRES");
-    if (required && std::string(required) == "1") FAIL() << "PostgreSQL's binaries are missing";
-    GTEST_SKIP() << "PostgreSQL's binaries are missing";
+    if (required && std::string(required) == "1") FAIL() << "no initdb and postgres found";
+    GTEST_SKIP() << "skipped: no initdb and postgres found";
   }
   shared_postgres = std::make_unique<PrivatePostgres>(options_);
-  ::testing::UnitTest::GetInstance()->listeners().Append(new LogPrinter);
+  static const bool once = [] {
+    ::testing::UnitTest::GetInstance()->listeners().Append(new LogPrinter);
+    return true;
+  }();
+  static_cast<void>(once);
 }
 
 void PostgresEnvironment::TearDown() { shared_postgres.reset(); }

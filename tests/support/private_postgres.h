@@ -55,6 +55,10 @@ class PrivatePostgres {
   // Ends its sessions first; no error when there is no such database.
   void DropDatabase(const std::string& name);
 
+  // Terminates the backends for which `condition` on pg_stat_activity holds, and waits until they
+  // are gone; how many there were.
+  int TerminateBackends(const std::string& condition) const;
+
   PgClient Connect(const std::string& dbname = "postgres") const;
   // On a connection of its own each.
   PgResult Exec(const std::string& sql, const std::string& dbname = "postgres") const;
