@@ -126,7 +126,7 @@ std::string BlockingJson(const BlockingFacts& facts) {
       .Raw("sessions", JsonArray(tree.nodes, [&](const BlockingNode& node) {
              return SessionJson(tree, node);
            }));
-  return json.Done() + "\n";
+  return json.Done();
 }
 
 }  // namespace pgsteward

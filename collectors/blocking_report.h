@@ -12,7 +12,7 @@ namespace pgsteward {
 // line is cut to `width` columns (0: as long as it is). `color` adds ANSI attributes.
 std::string RenderBlockingTree(const BlockingFacts& facts, int width, bool color);
 
-// One object on one line, snake_case, with "schema_version"; documented in docs/commands.md.
+// One object without line breaks, snake_case, with "schema_version".
 std::string BlockingJson(const BlockingFacts& facts);
 
 }  // namespace pgsteward

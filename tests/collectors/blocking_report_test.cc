@@ -228,15 +228,13 @@ TEST(BlockingJson, HoldsEverything) {
       R"("state":"active","transaction_seconds":3,"query":null,"ended":false,"deadlock":false,)"
       R"("wait":{"lock_type":"transactionid","mode":"ShareLock","relation":"public.orders",)"
       R"("object":"752","seconds":null,"chain":1,)"
-      R"("blocked_by":[{"pid":0,"gid":"order 5"},{"pid":0,"gid":null}]}}]})"
-      "\n");
+      R"("blocked_by":[{"pid":0,"gid":"order 5"},{"pid":0,"gid":null}]}}]})");
 }
 
 TEST(BlockingJson, IsCompleteWhenNobodyWaits) {
   EXPECT_EQ(BlockingJson({}),
             R"({"schema_version":1,"blocked_sessions":0,"not_examined":0,"longest_chain":0,)"
-            R"("longest_wait_seconds":null,"roots":[],"sessions":[]})"
-            "\n");
+            R"("longest_wait_seconds":null,"roots":[],"sessions":[]})");
 }
 
 }  // namespace
