@@ -39,6 +39,8 @@ constexpr std::size_t kLingerBytes = 1024 * 1024;
 // Connections over the limit that are being told so; more are closed without a word.
 constexpr int kMostRejections = 64;
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
+// Descriptors come and go one by one when they are short: not a line for each.
+constexpr Duration kWarningInterval = std::chrono::minutes(1);
 constexpr Duration kLongestPause = std::chrono::seconds(1);
 
 // While a reply is under way a close throws it away: otherwise the kernel would keep megabytes for
@@ -157,7 +159,7 @@ void HttpServer::Impl::StartAccept(std::shared_ptr<HttpListener> accepting, Dura
 
 Task<void> HttpServer::Impl::Accept(std::shared_ptr<Impl> impl,
                                     std::shared_ptr<HttpListener> listener, Duration pause) {
-  bool failing = false;
+  SteadyTime next_warning;
   while (listener->acceptor.is_open()) {
     if (pause > Duration::zero()) {
       listener->pause.expires_after(pause);
@@ -166,8 +168,6 @@ Task<void> HttpServer::Impl::Accept(std::shared_ptr<Impl> impl,
     }
     auto [ec, socket] = co_await listener->acceptor.async_accept(kTuple);
     if (!ec) {
-      if (failing) LogInfo("accepting http connections again");
-      failing = false;
       pause = Duration::zero();
       impl->Admit(std::move(socket));
       continue;
@@ -176,8 +176,10 @@ Task<void> HttpServer::Impl::Accept(std::shared_ptr<Impl> impl,
     // Out of descriptors or memory. The client waits in the backlog; without the pause this would
     // be a busy loop, because the listener stays readable.
     ++impl->counters.accept_failures;
-    if (!failing) LogWarning("cannot accept http connections", {{"err", ec.message()}});
-    failing = true;
+    if (const SteadyTime now = SteadyNow(); now >= next_warning) {
+      LogWarning("cannot accept http connections", {{"err", ec.message()}});
+      next_warning = now + kWarningInterval;
+    }
     pause = std::min(std::max(pause * 2, kFirstPause), kLongestPause);
   }
 }
