@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "collectors/blocking_report.h"
-#include "core/metrics.h"
+#include "core/utf8.h"
 
 namespace pgsteward {
 

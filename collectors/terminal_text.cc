@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/metrics.h"
+#include "core/utf8.h"
 
 namespace pgsteward {
 

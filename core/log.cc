@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "core/utf8.h"
+
 namespace pgsteward {
 
 namespace {
@@ -48,7 +50,7 @@ std::string UtcNow() {
 // JSON string syntax; logfmt readers (go-logfmt) take the same escapes.
 std::string Quoted(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (const char c : ValidUtf8(text)) {
     const auto u = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -73,7 +75,7 @@ std::string LogfmtValue(std::string_view text) {
       return Quoted(text);
     }
   }
-  return std::string(text);
+  return ValidUtf8(text);
 }
 
 int SyslogPriority(LogLevel level) {
@@ -130,12 +132,13 @@ void InitLog(LogOptions options) {
 
 void Log(LogLevel level, std::string_view message, const std::vector<LogField>& fields) {
   LogState& state = State();
-  ++state.counts[static_cast<std::size_t>(level)];
   if (state.capture) {
+    ++state.counts[static_cast<std::size_t>(level)];
     state.capture->lines_.push_back(FormatLogLine(LogFormat::kLogfmt, level, "", message, fields));
     return;
   }
   if (level < state.options.level) return;
+  ++state.counts[static_cast<std::size_t>(level)];
   if (!state.logger) InitLog(state.options);
   std::string line;
   if (state.journal) line = "<" + std::to_string(SyslogPriority(level)) + ">";

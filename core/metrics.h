@@ -63,7 +63,4 @@ struct RenderedSamples {
 // The sample lines of a family; `common` labels go in front of each sample's own.
 RenderedSamples RenderSamples(const prometheus::MetricFamily& family, const Labels& common);
 
-// UTF-8 with every invalid byte replaced by U+FFFD: values from SQL_ASCII databases.
-std::string ValidUtf8(std::string_view text);
-
 }  // namespace pgsteward

@@ -16,7 +16,7 @@ namespace {
 constexpr Duration kDrainGrace = std::chrono::seconds(2);
 // Hanging cancel requests (a frozen server) must not take all threads of the pool: with so many
 // under way, the connection is closed without one.
-constexpr int kBlockedCallsForCancel = 2;
+constexpr int kMaxCancelRequests = 2;
 constexpr std::size_t kKeptNotices = 100;
 
 struct OpenedConnection {
@@ -26,9 +26,15 @@ struct OpenedConnection {
 };
 
 // True when the host that libpq tried is a name and does not resolve. Blocks.
-bool NameDoesNotResolve(const PGconn* connection) {
+bool NameDoesNotResolve(PGconn* connection) {
   const char* host = PQhost(connection);
   if (!host || !*host || *host == '/' || *host == '@') return false;
+  // With a hostaddr libpq does not look the name up.
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfo(connection),
+                                                                             &PQconninfoFree);
+  for (const PQconninfoOption* o = options.get(); o && o->keyword; ++o) {
+    if (std::string_view(o->keyword) == "hostaddr" && o->val && *o->val) return false;
+  }
   addrinfo* found = nullptr;
   const int failed = ::getaddrinfo(host, nullptr, nullptr, &found);
   if (found) ::freeaddrinfo(found);
@@ -91,11 +97,17 @@ OpenedConnection Poll(std::shared_ptr<PGconn> connection) {
 
 OpenFailure Failed(const OpenedConnection& opened) {
   const ConnectFailure failure = ParseConnectFailure(PQerrorMessage(opened.connection.get()));
-  const ServerState state =
-      opened.name_not_found ? ServerState::kNameNotFound : StateOfConnectFailure(failure.sqlstate);
+  ServerState state = StateOfConnectFailure(failure.sqlstate);
   std::string hint(HintOfSqlstate(failure.sqlstate));
-  if (opened.name_not_found)
+  if (PQconnectionNeedsPassword(opened.connection.get())) {
+    // libpq's own finding, without an SQLSTATE: the server asks for one and we have none.
+    state = ServerState::kAuthFailed;
+    hint = HintOfSqlstate("28P01");
+  }
+  if (opened.name_not_found) {
+    state = ServerState::kNameNotFound;
     hint = "Check the host name in the connection string and the resolver.";
+  }
   return {state, Error(Errc::kUnavailable, failure.message, failure.sqlstate, hint)};
 }
 
@@ -209,8 +221,10 @@ Task<Result<PgResult>> PgConnection::Run(Form form, std::string sql, PgValues va
                                          Duration timeout) {
   if (!usable()) co_return Lost();
   const Deadline deadline = SteadyNow() + timeout;
-  // The server gives up a little before we do: its error is cheaper than our cancel.
-  if (statement_timeout_ != timeout) {
+  // The server gives up a little before we do: its error is cheaper than our cancel. Not inside a
+  // transaction, where a SET can fail or be rolled back.
+  const bool idle = PQtransactionStatus(connection_.get()) == PQTRANS_IDLE;
+  if (idle && statement_timeout_ != timeout) {
     const Duration margin = std::min<Duration>(timeout / 10, std::chrono::milliseconds(500));
     std::string set = "SET statement_timeout = " + Milliseconds(timeout - margin);
     auto done = co_await Exchange(Form::kScript, std::move(set), PgValues(), deadline);
@@ -294,13 +308,16 @@ Task<std::optional<PGresult*>> PgConnection::NextResult(Deadline deadline) {
 }
 
 Task<void> PgConnection::CancelAndDrain() {
-  if (runtime_.blocked_calls >= kBlockedCallsForCancel) co_return;
+  if (*runtime_.cancel_requests >= kMaxCancelRequests) co_return;
   const Deadline grace = SteadyNow() + kDrainGrace;
   std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_.get()), &PQfreeCancel);
   if (!cancel) co_return;
-  auto request = [cancel] {
+  ++*runtime_.cancel_requests;
+  auto request = [cancel, under_way = runtime_.cancel_requests] {
     std::array<char, 256> error{};
-    return PQcancel(cancel.get(), error.data(), static_cast<int>(error.size())) == 1;
+    const int sent = PQcancel(cancel.get(), error.data(), static_cast<int>(error.size()));
+    --*under_way;
+    return sent == 1;
   };
   auto sent = co_await Offload(runtime_, std::move(request), grace);
   if (!sent || !*sent) co_return;

@@ -10,10 +10,14 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-// libpq's messages end in a newline and may span lines.
+// libpq's messages end in a newline, span lines and indent the second with a tab.
 std::string OneLine(std::string_view text) {
   std::string line;
-  for (const char c : text) line += c == '\n' ? ' ' : c;
+  for (const char c : text) {
+    const bool breaks = c == '\n' || c == '\t';
+    if (!breaks) line += c;
+    if (breaks && !line.empty() && line.back() != ' ') line += ' ';
+  }
   while (!line.empty() && line.back() == ' ') line.pop_back();
   return line;
 }
@@ -63,7 +67,8 @@ Errc ErrcOfSqlstate(std::string_view sqlstate) {
     if (sqlstate == missing) return Errc::kUnsupported;
   }
   if (StartsWith(sqlstate, "08") || sqlstate == "57P01" || sqlstate == "57P02" ||
-      sqlstate == "57P03" || sqlstate == "57P05" || sqlstate == "25P03") {
+      sqlstate == "57P03" || sqlstate == "57P04" || sqlstate == "57P05" || sqlstate == "25P03" ||
+      sqlstate == "25P04") {
     return Errc::kConnectionLost;
   }
   return Errc::kQueryFailed;
@@ -113,20 +118,26 @@ Error ErrorOfResult(const PGresult* result) {
 
 ConnectFailure ParseConnectFailure(std::string_view verbose_message) {
   ConnectFailure failure;
+  std::string text;
   // ... failed: FATAL:  28P01: password authentication failed for user "x"
   // LOCATION:  auth_failed, auth.c:326
-  std::string text(verbose_message);
-  if (const auto location = text.find("\nLOCATION:"); location != std::string::npos) {
-    text.resize(location);
-  }
-  // The severity in front of it is in the server's language, the form is not.
-  constexpr std::string_view kSeparator = ":  ";
-  if (const auto separator = text.rfind(kSeparator); separator != std::string::npos) {
-    const auto code = separator + kSeparator.size();
-    if (text.size() > code + 6 && IsSqlstate(text.substr(code, 5)) && text[code + 5] == ':') {
-      failure.sqlstate = text.substr(code, 5);
-      text.erase(code, 7);
+  // and so for each host that was tried; the last one's answer counts.
+  while (!verbose_message.empty()) {
+    const std::size_t end = std::min(verbose_message.find('\n'), verbose_message.size());
+    std::string line(verbose_message.substr(0, end));
+    verbose_message.remove_prefix(std::min(end + 1, verbose_message.size()));
+    if (StartsWith(line, "LOCATION:")) continue;
+    // The severity in front of it is in the server's language, the form is not.
+    constexpr std::string_view kSeparator = ":  ";
+    const std::size_t separator = line.rfind(kSeparator);
+    if (separator != std::string::npos) {
+      const std::size_t code = separator + kSeparator.size();
+      if (line.size() > code + 6 && IsSqlstate(line.substr(code, 5)) && line[code + 5] == ':') {
+        failure.sqlstate = line.substr(code, 5);
+        line.erase(code, 7);
+      }
     }
+    text += line + '\n';
   }
   failure.message = OneLine(text);
   return failure;

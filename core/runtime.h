@@ -1,8 +1,10 @@
 // One loop for everything that waits, one small pool for everything that blocks.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <memory>
 
 namespace pgsteward {
 
@@ -11,7 +13,9 @@ struct Runtime {
   // PQconnect* (name resolution, certificate files), PQcancel, compression, fsync. A call may hang
   // (a resolver, a frozen server), so there are a few more threads than cores need.
   boost::asio::thread_pool blocking{4};
-  // Calls handed to the pool that have not come back.
+  // Cancel requests among them that have not come back; shared with the pool's threads.
+  std::shared_ptr<std::atomic<int>> cancel_requests = std::make_shared<std::atomic<int>>(0);
+  // All calls handed to the pool that have not come back.
   int blocked_calls = 0;
 };
 

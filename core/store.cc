@@ -1,6 +1,29 @@
 #include "core/store.h"
 
+#include <unordered_set>
+
 namespace pgsteward {
+
+namespace {
+
+// Appends the lines whose series is new. Returns how many were not.
+std::size_t AppendNewLines(std::string& page, std::string_view lines,
+                           std::unordered_set<std::string_view>& seen) {
+  std::size_t duplicates = 0;
+  while (!lines.empty()) {
+    const std::size_t end = lines.find('\n') + 1;
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(end);
+    if (seen.insert(line.substr(0, line.rfind(' '))).second) {
+      page += line;
+    } else {
+      ++duplicates;
+    }
+  }
+  return duplicates;
+}
+
+}  // namespace
 
 Store::Snapshot Store::MakeSnapshot(const Families& families, const Labels& common,
                                     SteadyTime expires, std::size_t& duplicates) {
@@ -80,9 +103,17 @@ void Store::Render(SteadyTime now) {
   page->text.reserve(bytes);
   for (const auto& [name, chunks] : by_name) {
     page->text += chunks.front()->header;
+    // Within a snapshot they are unique already.
+    std::unordered_set<std::string_view> seen;
     for (const Chunk* chunk : chunks) {
-      page->text += chunk->text;
       page->samples += chunk->samples;
+      if (chunks.size() == 1) {
+        page->text += chunk->text;
+      } else {
+        const std::size_t again = AppendNewLines(page->text, chunk->text, seen);
+        page->samples -= again;
+        duplicates_ += again;
+      }
     }
   }
   page_ = std::move(page);

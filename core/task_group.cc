@@ -35,6 +35,8 @@ void TaskGroup::Finished(std::list<Entry>::iterator entry, std::exception_ptr fa
     LogError("task failed", {{"task", name}, {"err", e.what()}});
   } catch (const std::exception& e) {
     LogError("task failed", {{"task", name}, {"err", e.what()}});
+  } catch (...) {
+    LogError("task failed", {{"task", name}, {"err", "unknown exception"}});
   }
   if (on_bug) on_bug();
 }

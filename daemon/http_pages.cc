@@ -2,7 +2,7 @@
 
 #include <zlib.h>
 
-#include "core/metrics.h"
+#include "core/utf8.h"
 #include "core/wait.h"
 
 namespace pgsteward {

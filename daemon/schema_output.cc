@@ -6,6 +6,7 @@
 
 #include "collectors/terminal_text.h"
 #include "core/metrics.h"
+#include "core/utf8.h"
 
 namespace pgsteward {
 

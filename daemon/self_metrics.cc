@@ -62,7 +62,7 @@ Families ReloadMetrics(const ReloadStatus& reload) {
 
 Families LogMetrics() {
   auto lines = CounterFamily("pgsteward_log_messages_total",
-                             "Log lines by level, those below the configured level included.");
+                             "Log lines written, by level.");
   const auto counts = LogCounts();
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const std::string level(LogLevelName(static_cast<LogLevel>(i)));

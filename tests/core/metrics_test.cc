@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/utf8.h"
 #include "tests/support/make_result.h"
 #include "tests/support/print.h"
 

@@ -5,6 +5,7 @@ Prometheus scraping that. Without arguments it runs until Ctrl-C; --check verifi
 import argparse
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -229,6 +230,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="verify unattended and end")
     options = parser.parse_args()
     code = 0
+    # A polite kill ends everything that was started, like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with support.temporary_folder() as folder:
         demo = Demo(folder, interval=5)
         try:
