@@ -9,6 +9,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "grafana" / "prometheus"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
+# Those that read the service's configuration or log in as its role, and the one for the owner.
+COMMAND = re.compile(
+    r"\bpgsteward (locks|check-config|metrics(?= --)|schema (?:apply|check|status))")
 
 
 def promtool(*arguments):
@@ -51,6 +54,21 @@ class Alerts(unittest.TestCase):
 
     def test_every_alert_has_a_runbook_and_every_runbook_an_alert(self):
         self.assertEqual({path.stem for path in RUNBOOKS.glob("*.md")}, set(self.alerts))
+
+    def test_commands_run_as_the_user_who_may(self):
+        texts = {path.name: path.read_text() for path in RUNBOOKS.glob("*.md")}
+        texts["pgsteward.rules.yml"] = self.text
+        seen = 0
+        for name, text in texts.items():
+            for line in text.splitlines():
+                for match in COMMAND.finditer(line):
+                    before, after = line[:match.start()], line[match.end():]
+                    if match[1] == "schema apply":
+                        self.assertTrue(after.startswith(" --dsn "), f"{name}: {line}")
+                    else:
+                        self.assertRegex(before, "sudo -u pgsteward $", f"{name}: {line}")
+                    seen += 1
+        self.assertGreater(seen, 15)
 
     def test_runbooks_have_all_parts_and_no_dead_links(self):
         for path in RUNBOOKS.glob("*.md"):
