@@ -1,11 +1,12 @@
 -- The role that measures, with the least it needs. To be run by a superuser (or a member of the
--- roles granted) in the hub's database: psql -d aio_creative_hub -f schema/roles.sql
+-- roles granted) in the hub's database: psql -d aio_creative_hub < schema/roles.sql
 -- The password is set apart from this, by \password, so that it stands in no file.
 
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsteward') THEN
-        CREATE ROLE pgsteward LOGIN CONNECTION LIMIT 5;
+        -- One for each measured database, and one for each command that runs beside the daemon.
+        CREATE ROLE pgsteward LOGIN CONNECTION LIMIT 10;
     END IF;
 END
 $$;
