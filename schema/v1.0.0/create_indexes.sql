@@ -1,4 +1,4 @@
--- The documented per-table indexes. Some are prefixes of others; they are kept and reported, not dropped.
+-- The documented per-table indexes. Some are prefixes of others; they are kept.
 
 CREATE INDEX idx_users_email ON users(email);
 CREATE INDEX idx_users_active ON users(active);
