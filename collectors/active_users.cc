@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kSql = R"sql(
 WITH newest AS MATERIALIZED (
   SELECT max(created_at) AS at
-  FROM messages
+  FROM public.messages
   WHERE created_at >= (date_trunc('day', now() AT TIME ZONE $1) - interval '30 days')
                         AT TIME ZONE $1
     AND user_id IS NOT NULL

@@ -43,7 +43,7 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
   if (outcome) {
     const SteadyTime expires = SteadyNow() + plan_.stale_after_intervals * plan_.interval;
     const std::size_t duplicates = store_.Publish(key(), *outcome, common, expires);
-    if (duplicates > 0 && status_.last_success == WallTime{}) {
+    if (duplicates > 0 && status_.duplicates == 0) {
       LogWarning("samples with equal labels left out", {{"server", session_.server()},
                                                         {"collector", plan_.spec->name},
                                                         {"samples", duplicates}});
@@ -52,11 +52,14 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
       LogInfo("collector works again",
               {{"server", session_.server()}, {"collector", plan_.spec->name}});
     }
-    status_ = {true, true, false, duration, WallNow(), "", ""};
+    status_ = {true, true, false, duration, WallNow(), "", "", duplicates};
     return;
   }
   const Error& error = outcome.error();
-  status_.skipped = error.code == Errc::kUnsupported || error.code == Errc::kNoData;
+  // What was there before and is missing now is a failure.
+  const bool never_worked = status_.last_success == WallTime{};
+  status_.skipped =
+      never_worked && (error.code == Errc::kUnsupported || error.code == Errc::kNoData);
   // What the server has not got any more must not linger until its budget ends.
   if (status_.skipped) store_.Drop(key());
   LogChange(error);
@@ -64,6 +67,12 @@ void CollectorRunner::Note(const Result<Families>& outcome, Duration duration) {
   status_.success = false;
   status_.duration = duration;
   status_.error = ToText(error);
+}
+
+void CollectorRunner::NoteBug() {
+  status_.ran = true;
+  status_.success = false;
+  status_.error = "a bug of pgsteward; the log says which";
 }
 
 void CollectorRunner::LogChange(const Error& error) {

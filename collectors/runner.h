@@ -30,8 +30,9 @@ struct CollectorStatus {
   bool skipped = false;  // the server lacks what it reads: not a failure, tried at every beat
   Duration duration{};
   WallTime last_success{};
-  std::string error;   // of the last run, empty after success
-  std::string logged;  // the error that the log told last, empty after success
+  std::string error;           // of the last run, empty after success
+  std::string logged;          // the error that the log told last, empty after success
+  std::size_t duplicates = 0;  // samples left out of the last success
 };
 
 class CollectorRunner {
@@ -45,6 +46,9 @@ class CollectorRunner {
   Task<void> Run();
   // One run: collects, publishes, notes the status.
   Task<void> RunOnce();
+
+  // Its task died of a bug of ours.
+  void NoteBug();
 
   const CollectorPlan& plan() const { return plan_; }
   const CollectorStatus& status() const { return status_; }

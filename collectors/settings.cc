@@ -9,9 +9,17 @@ namespace pgsteward {
 namespace {
 
 // Our own session changes some settings (statement_timeout, jit, ...); what it was given before is
-// what other sessions get. The two names are postgres_exporter's exceptions.
+// what other sessions get. transaction_read_only follows our session too, but reads as overridden.
+// The two names are postgres_exporter's exceptions.
 constexpr std::string_view kSql = R"sql(
-SELECT name, vartype, unit, CASE source WHEN 'session' THEN reset_val ELSE setting END AS setting
+SELECT name, vartype, unit,
+  CASE
+    WHEN name = 'transaction_read_only' THEN
+      CASE WHEN pg_is_in_recovery() THEN 'on'
+        ELSE (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only') END
+    WHEN source = 'session' THEN reset_val
+    ELSE setting
+  END AS setting
 FROM pg_settings
 WHERE vartype IN ('bool', 'integer', 'real')
   AND name NOT IN ('sync_commit_cancel_wait', 'google_dataplex.max_messages')

@@ -13,8 +13,9 @@ namespace {
 constexpr SqlVariant kSql[] = {
     {170000, R"sql(
 SELECT datname,
-       CASE WHEN datname = current_database() THEN relid::regclass::text
-            ELSE relid::text END AS relname,
+       CASE WHEN datname <> current_database() THEN relid::text
+            -- Not our search_path decides whether the schema is shown: as others see it.
+            ELSE regexp_replace(relid::regclass::text, '^public\.', '') END AS relname,
        phase, heap_blks_total, heap_blks_scanned, heap_blks_vacuumed, index_vacuum_count,
        num_dead_item_ids AS num_dead_tuples, dead_tuple_bytes, max_dead_tuple_bytes
 FROM pg_stat_progress_vacuum
@@ -22,8 +23,9 @@ WHERE relid IS NOT NULL
 )sql"},
     {0, R"sql(
 SELECT datname,
-       CASE WHEN datname = current_database() THEN relid::regclass::text
-            ELSE relid::text END AS relname,
+       CASE WHEN datname <> current_database() THEN relid::text
+            -- Not our search_path decides whether the schema is shown: as others see it.
+            ELSE regexp_replace(relid::regclass::text, '^public\.', '') END AS relname,
        phase, heap_blks_total, heap_blks_scanned, heap_blks_vacuumed, index_vacuum_count,
        num_dead_tuples, max_dead_tuples
 FROM pg_stat_progress_vacuum

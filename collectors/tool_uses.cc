@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kSql = R"sql(
 WITH uses AS MATERIALIZED (
   SELECT tool_name, count(*) AS n
-  FROM tools_usage
+  FROM public.tools_usage
   GROUP BY tool_name
 ), largest AS (
   SELECT tool_name, n

@@ -27,7 +27,9 @@ struct PgTarget {
   std::string password_file;  // read anew at each attempt; empty: libpq's own sources
   std::string part = "collector";  // application_name is "pgsteward:<part>"
   bool read_only = true;           // default_transaction_read_only
-  std::string search_path = "pg_catalog, public";
+  // Only what nobody else can write into: an operator or function of the same name in another
+  // schema would run with our rights. Everything else is named with its schema.
+  std::string search_path = "pg_catalog";
   Duration connect_timeout = std::chrono::seconds(5);
   Duration lock_timeout = std::chrono::milliseconds(500);
 };

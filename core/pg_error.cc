@@ -61,9 +61,9 @@ std::string_view ServerStateName(ServerState state) {
 Errc ErrcOfSqlstate(std::string_view sqlstate) {
   if (sqlstate == "57014") return Errc::kTimeout;  // query_canceled, also by statement_timeout
   if (sqlstate == "55P03" || sqlstate == "40P01") return Errc::kBusy;  // lock timeout, deadlock
-  // undefined table, function, column, schema, object; feature not supported
-  for (const std::string_view missing :
-       {"42P01", "42883", "42703", "3F000", "42704", "0A000", "55000"}) {
+  // undefined table, schema, object; feature not supported. Not an undefined column or function:
+  // those mean that our SQL does not fit this server, which a person must know.
+  for (const std::string_view missing : {"42P01", "3F000", "42704", "0A000", "55000"}) {
     if (sqlstate == missing) return Errc::kUnsupported;
   }
   if (StartsWith(sqlstate, "08") || sqlstate == "57P01" || sqlstate == "57P02" ||
@@ -80,8 +80,8 @@ std::string_view HintOfSqlstate(std::string_view sqlstate) {
            "level security would hide rows.";
   }
   if (sqlstate == "53300") {
-    return "Raise max_connections, or give the role a reserved slot (pg_use_reserved_connections, "
-           "PostgreSQL 16+).";
+    return "Raise the limit that the message names: max_connections, or the CONNECTION LIMIT of "
+           "the role or the database.";
   }
   if (StartsWith(sqlstate, "28")) {
     return "Check the role, its password source (password_file, passfile) and pg_hba.conf.";
@@ -127,6 +127,7 @@ ConnectFailure ParseConnectFailure(std::string_view verbose_message) {
     std::string line(verbose_message.substr(0, end));
     verbose_message.remove_prefix(std::min(end + 1, verbose_message.size()));
     if (StartsWith(line, "LOCATION:")) continue;
+    if (StartsWith(line, "connection to server")) failure.sqlstate.clear();
     // The severity in front of it is in the server's language, the form is not.
     constexpr std::string_view kSeparator = ":  ";
     const std::size_t separator = line.rfind(kSeparator);

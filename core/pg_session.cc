@@ -65,7 +65,7 @@ Task<Result<PgResult>> PgSession::Query(std::string sql, PgValues values, Durati
   const Deadline turn_deadline =
       SteadyNow() + std::max<Duration>(timeout, std::chrono::seconds(60));
   if (!up()) co_return Error(Errc::kUnavailable, reason_.empty() ? "not connected" : reason_);
-  auto turn = co_await turn_.Acquire(turn_deadline);
+  auto turn = co_await turn_.Acquire(turn_deadline, timeout);
   if (!turn) co_return Error(Errc::kTimeout, "other statements took the connection's whole time");
   if (!up()) co_return Error(Errc::kUnavailable, reason_.empty() ? "not connected" : reason_);
   auto rows = co_await connection_->Query(std::move(sql), std::move(values), timeout);

@@ -31,8 +31,9 @@ class PgSession : public Database {
   // Spawn it once. Logs each change of state once, not each attempt.
   Task<void> Run();
 
-  // First come, first served on the one connection. kUnavailable at once while there is none.
-  // `timeout` is for the statement; the wait for one's turn may take as long again per waiter.
+  // One statement at a time on the one connection; those with a shorter timeout go first, so that
+  // a slow reading never keeps many quick ones waiting. kUnavailable at once while there is no
+  // connection. `timeout` is for the statement; the wait for one's turn has a minute of its own.
   Task<Result<PgResult>> Query(std::string sql, PgValues values, Duration timeout) override;
   int server_version() const override { return server_version_; }
   std::string database() const override { return database_; }

@@ -6,10 +6,10 @@
 
 namespace pgsteward {
 
-int LeaveWith(Runtime& runtime, int code) {
+int LeaveWith(Runtime& runtime, int code, bool all_ended) {
   runtime.loop.restart();
   runtime.loop.poll();  // calls that came back meanwhile
-  if (runtime.blocked_calls == 0) return code;
+  if (runtime.blocked_calls == 0 && all_ended) return code;
   std::cout.flush();
   std::fflush(nullptr);
   std::_Exit(code);

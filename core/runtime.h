@@ -19,8 +19,9 @@ struct Runtime {
   int blocked_calls = 0;
 };
 
-// Ends the process with `code` at once when a blocking call hangs: joining the pool would wait for
-// it. Else returns `code`. For the end of main(): nothing that matters may be left to destructors.
-int LeaveWith(Runtime& runtime, int code);
+// Ends the process with `code` at once when a blocking call hangs (joining the pool would wait for
+// it) or a task did not end (`all_ended` false: its frame refers to what would be destroyed). Else
+// returns `code`. For the end of main(): nothing that matters may be left to destructors.
+int LeaveWith(Runtime& runtime, int code, bool all_ended = true);
 
 }  // namespace pgsteward

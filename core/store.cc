@@ -98,6 +98,7 @@ void Store::Render(SteadyTime now) {
   }
   collect(self);
 
+  std::size_t across = 0;  // duplicates of different snapshots
   auto page = std::make_shared<Page>();
   page->version = ++version_;
   page->text.reserve(bytes);
@@ -112,10 +113,13 @@ void Store::Render(SteadyTime now) {
       } else {
         const std::size_t again = AppendNewLines(page->text, chunk->text, seen);
         page->samples -= again;
-        duplicates_ += again;
+        across += again;
       }
     }
   }
+  // Counted when they appear, not at every rendering.
+  if (across > duplicates_across_) duplicates_ += across - duplicates_across_;
+  duplicates_across_ = across;
   page_ = std::move(page);
   dirty_ = false;
 }

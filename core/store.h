@@ -74,6 +74,7 @@ class Store {
   std::vector<Source> sources_;
   std::shared_ptr<const Page> page_ = std::make_shared<Page>();
   std::uint64_t duplicates_ = 0;
+  std::size_t duplicates_across_ = 0;
   std::uint64_t version_ = 0;
   std::function<void()> on_dirty_;
   bool dirty_ = false;

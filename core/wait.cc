@@ -86,9 +86,11 @@ Task<bool> Event::WaitUntil(Deadline deadline) {
 }
 
 struct AsyncMutex::Waiter {
-  Waiter(AsyncMutex& owner, Deadline deadline)
-      : mutex(owner), timer(owner.runtime_.loop, deadline) {
-    position = mutex.waiters_.insert(mutex.waiters_.end(), this);
+  Waiter(AsyncMutex& owner, Deadline deadline, Duration hold)
+      : mutex(owner), timer(owner.runtime_.loop, deadline), expected(hold) {
+    auto next = mutex.waiters_.begin();
+    while (next != mutex.waiters_.end() && (*next)->expected <= expected) ++next;
+    position = mutex.waiters_.insert(next, this);
   }
   ~Waiter() {
     if (queued) mutex.waiters_.erase(position);
@@ -98,17 +100,18 @@ struct AsyncMutex::Waiter {
 
   AsyncMutex& mutex;
   asio::steady_timer timer;
+  Duration expected;
   std::list<Waiter*>::iterator position;
   bool queued = true;
   bool granted = false;
 };
 
-Task<AsyncMutex::Lock> AsyncMutex::Acquire(Deadline deadline) {
+Task<AsyncMutex::Lock> AsyncMutex::Acquire(Deadline deadline, Duration expected) {
   if (!held_) {
     held_ = true;
     co_return Lock(*this);
   }
-  Waiter waiter(*this, deadline);
+  Waiter waiter(*this, deadline, expected);
   co_await detail::WaitTimer(waiter.timer);
   if (!waiter.granted) co_return Lock();
   waiter.granted = false;

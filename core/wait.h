@@ -44,7 +44,8 @@ class Event {
   std::list<Waiter*> waiters_;
 };
 
-// A mutex on the loop, first come first served.
+// A mutex on the loop. Those who need it for a shorter time go first, equals in the order in which
+// they came.
 class AsyncMutex {
  public:
   class Lock {
@@ -67,8 +68,8 @@ class AsyncMutex {
 
   explicit AsyncMutex(Runtime& runtime) : runtime_(runtime) {}
 
-  // An empty lock at the deadline.
-  Task<Lock> Acquire(Deadline deadline);
+  // An empty lock at the deadline. `expected` is for how long it will be held at most.
+  Task<Lock> Acquire(Deadline deadline, Duration expected = {});
 
  private:
   struct Waiter;

@@ -4,6 +4,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <utility>
 
 #include "core/log.h"
 
@@ -65,7 +66,7 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
 
 int App::Run() {
   RunToEnd(runtime_, Main());
-  return LeaveWith(runtime_, exit_code_);
+  return LeaveWith(runtime_, exit_code_, all_ended_);
 }
 
 Task<void> App::Main() {
@@ -76,7 +77,7 @@ Task<void> App::Main() {
     co_return;
   }
   store_.Render(SteadyNow());  // never an empty page, not even for the first scrape
-  tasks_.Spawn("render", Render());
+  SpawnRender();
   if (notifier_.watchdog_interval()) tasks_.Spawn("watchdog", FeedWatchdog());
   measuring_->Start();
   pages_.SetReady(true);
@@ -103,6 +104,10 @@ Result<void> App::ApplyWeb(const WebConfig& web) {
   limits.connections = web.max_connections;
   http_.SetLimits(limits);
   return {};
+}
+
+void App::SpawnRender() {
+  tasks_.Spawn("render", Render(), [this] { SpawnRender(); });
 }
 
 Task<void> App::Render() {
@@ -144,9 +149,12 @@ Task<void> App::Reload() {
     const bool ended = co_await measuring_->Stop(SteadyNow() + kStopGrace);
     if (!ended) retired_.push_back(std::move(measuring_));
     measuring_ = std::move(next);
-    config_ = std::move(loaded->config);
-    // What was measured a moment ago stays on the page until it is measured anew.
-    store_.Retain([this](const SnapshotKey& key) { return measuring_->Publishes(key); });
+    const Config before = std::exchange(config_, std::move(loaded->config));
+    // What was measured a moment ago stays on the page until it is measured anew, unless the name
+    // now means another server.
+    store_.Retain([this, &before](const SnapshotKey& key) {
+      return measuring_->Publishes(key) && measuring_->SameServer(before, key.server);
+    });
     measuring_->Start();
     LogInfo("configuration reloaded", {{"file", config_path_},
                                        {"servers", config_.servers.size()},
@@ -160,11 +168,12 @@ Task<void> App::Shutdown() {
   notifier_.Stopping();
   pages_.SetReady(false);
   const Deadline deadline = SteadyNow() + kStopGrace;
-  co_await measuring_->Stop(deadline);
+  const bool ended = co_await measuring_->Stop(deadline);
   // The server stops last, so that replies under way are finished.
   co_await http_.Stop(deadline);
   tasks_.Stop();
-  co_await tasks_.Join(deadline);
+  const bool joined = co_await tasks_.Join(deadline);
+  all_ended_ = ended && joined && retired_.empty();
   LogInfo("stopped");
 }
 

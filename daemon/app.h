@@ -27,6 +27,7 @@ class App {
 
  private:
   Task<void> Main();
+  void SpawnRender();
   Task<void> Render();
   Task<void> FeedWatchdog();
   Task<void> Reload();
@@ -35,7 +36,7 @@ class App {
   Result<void> ApplyWeb(const WebConfig& web);
   std::string StatusText() const;
 
-  // In an order in which what coroutines refer to dies after their frames.
+  // Every task has ended before this dies; if one has not, Run() leaves without destructors.
   Runtime runtime_;
   std::string config_path_;
   Config config_;
@@ -50,6 +51,7 @@ class App {
   HttpServer http_;
   TaskGroup tasks_;
   SteadyTime last_render_{};
+  bool all_ended_ = true;
   int exit_code_ = 0;
 };
 

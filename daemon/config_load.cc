@@ -261,7 +261,7 @@ Config ReadRoot(ConfigMap& root, const std::string& config_path) {
     }
     config.options.time_zone = zone->value;
   }
-  if (const auto count = root.Integer("stale_after_intervals", 1, kMostStaleIntervals)) {
+  if (const auto count = root.Integer("stale_after_intervals", 2, kMostStaleIntervals)) {
     config.stale_after_intervals = count->value;
   }
   if (auto collectors = root.Map("collectors")) ReadCollectors(*collectors, config);

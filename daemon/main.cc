@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
 
   auto* check = app.add_subcommand("check-config", "Check a configuration file");
   bool print = false;
-  check->add_option("file", config, "Configuration file")->capture_default_str();
+  check->add_option("file,-c,--config", config, "Configuration file")->capture_default_str();
   check->add_flag("--print", print, "Print the effective configuration, secrets masked");
   check->callback([&] { exit_code = pgsteward::CheckConfigCommand(config, print); });
 
@@ -116,6 +116,14 @@ int main(int argc, char** argv) {
   auto* version = app.add_subcommand("version", "Print the version");
   version->callback([&] { exit_code = pgsteward::VersionCommand(); });
 
+  // CLI11 would only say that a command is missing.
+  const std::string word = argc > 1 ? argv[1] : "-";
+  const auto is_word = [&word](const CLI::App* command) { return command->check_name(word); };
+  if (word[0] != '-' && app.get_subcommands(is_word).empty()) {
+    std::cerr << "pgsteward: unknown command \"" << word
+              << "\"; hint: See the list with: pgsteward --help.\n";
+    return pgsteward::kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

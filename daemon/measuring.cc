@@ -7,12 +7,12 @@ namespace pgsteward {
 
 namespace {
 
-// A collector that died of a bug of ours is started again after this.
+// What died of a bug of ours is started again after this.
 constexpr Duration kPauseAfterBug = std::chrono::seconds(60);
 
-Task<void> RunAfter(CollectorRunner& runner, Duration pause) {
-  co_await SleepUntil(SteadyNow() + pause);
-  co_await runner.Run();
+Task<void> RunAfter(Duration delay, std::function<Task<void>()> make) {
+  if (delay > Duration{}) co_await SleepUntil(SteadyNow() + delay);
+  co_await make();
 }
 
 }  // namespace
@@ -57,19 +57,31 @@ void Measuring::AddRunners(PgSession& session, bool main_database) {
 }
 
 void Measuring::Start() {
+  const auto nothing = [] {};
   for (const auto& session : sessions_) {
-    const std::string name = session->server() + "/" + session->target().database;
-    tasks_.Spawn("session " + name, session->Run());
-    tasks_.Spawn("watch " + name, WatchSession(*session));
+    PgSession* each = session.get();
+    const std::string name = each->server() + "/" + each->target().database;
+    Supervise(
+        "session " + name, [each] { return each->Run(); }, nothing);
+    Supervise(
+        "watch " + name, [this, each] { return WatchSession(*each); }, nothing);
   }
-  for (const auto& runner : runners_) SpawnRunner(*runner);
+  for (const auto& runner : runners_) {
+    CollectorRunner* each = runner.get();
+    const std::string name = "collector " + std::string(each->plan().spec->name) + " on " +
+                             each->session().server() + "/" + each->session().target().database;
+    Supervise(
+        name, [each] { return each->Run(); }, [each] { each->NoteBug(); });
+  }
 }
 
-void Measuring::SpawnRunner(CollectorRunner& runner) {
-  const std::string name = "collector " + std::string(runner.plan().spec->name) + " on " +
-                           runner.session().server() + "/" + runner.session().target().database;
-  auto again = [this, &runner, name] { tasks_.Spawn(name, RunAfter(runner, kPauseAfterBug)); };
-  tasks_.Spawn(name, runner.Run(), again);
+void Measuring::Supervise(std::string name, std::function<Task<void>()> make,
+                          std::function<void()> on_bug, Duration delay) {
+  auto again = [this, name, make, on_bug] {
+    on_bug();
+    if (!stopping_) Supervise(name, make, on_bug, kPauseAfterBug);
+  };
+  tasks_.Spawn(name, RunAfter(delay, make), again);
 }
 
 Task<void> Measuring::WatchSession(PgSession& session) {
@@ -81,6 +93,7 @@ Task<void> Measuring::WatchSession(PgSession& session) {
 }
 
 Task<bool> Measuring::Stop(Deadline deadline) {
+  stopping_ = true;
   tasks_.Stop();
   const bool ended = co_await tasks_.Join(deadline);
   for (const std::string& name : tasks_.Running()) {
@@ -152,6 +165,16 @@ int Measuring::failing_collectors() const {
     if (status.ran && !status.success && !status.skipped) ++failing;
   }
   return failing;
+}
+
+bool Measuring::SameServer(const Config& other, const std::string& name) const {
+  for (const ServerConfig& mine : config_.servers) {
+    if (mine.name != name) continue;
+    for (const ServerConfig& theirs : other.servers) {
+      if (theirs.name == name) return theirs.conninfo == mine.conninfo;
+    }
+  }
+  return false;
 }
 
 bool Measuring::Publishes(const SnapshotKey& key) const {

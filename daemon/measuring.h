@@ -1,6 +1,7 @@
 // The sessions and collectors of one configuration: built whole, started, stopped whole.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,6 +41,8 @@ class Measuring {
   std::vector<ServerStatus> Servers() const;
   int failing_collectors() const;
   int collectors() const { return static_cast<int>(runners_.size()); }
+  // Whether the server of that name is reached the same way in `other`.
+  bool SameServer(const Config& other, const std::string& name) const;
   // Whether this configuration publishes snapshots under `key`.
   bool Publishes(const SnapshotKey& key) const;
 
@@ -47,7 +50,10 @@ class Measuring {
   PgSession& AddSession(const ServerConfig& server, const std::string& database);
   void AddRunners(PgSession& session, bool main_database);
   Task<void> WatchSession(PgSession& session);
-  void SpawnRunner(CollectorRunner& runner);
+  // Spawns `make()`, after `delay`; when it dies of a bug, calls `on_bug` and starts it again after
+  // a pause.
+  void Supervise(std::string name, std::function<Task<void>()> make, std::function<void()> on_bug,
+                 Duration delay = {});
 
   Runtime& runtime_;
   Config config_;
@@ -56,6 +62,7 @@ class Measuring {
   std::vector<std::unique_ptr<PgSession>> sessions_;  // a server's main database first
   std::vector<PgSession*> main_sessions_;
   std::vector<std::unique_ptr<CollectorRunner>> runners_;
+  bool stopping_ = false;
   TaskGroup tasks_;
 };
 

@@ -61,8 +61,7 @@ Families ReloadMetrics(const ReloadStatus& reload) {
 }
 
 Families LogMetrics() {
-  auto lines = CounterFamily("pgsteward_log_messages_total",
-                             "Log lines written, by level.");
+  auto lines = CounterFamily("pgsteward_log_messages_total", "Log lines written, by level.");
   const auto counts = LogCounts();
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const std::string level(LogLevelName(static_cast<LogLevel>(i)));
@@ -87,6 +86,11 @@ Families HttpMetrics(const HttpCounters& counters) {
          CounterFamily("pgsteward_http_slow_clients_total",
                        "HTTP clients cut off because they did not send or read in time."),
          static_cast<double>(counters.slow_clients));
+  AddOne(
+      families,
+      CounterFamily("pgsteward_http_accept_failures_total",
+                    "HTTP connections that could not be accepted: out of descriptors or memory."),
+      static_cast<double>(counters.accept_failures));
   AddOne(families, GaugeFamily("pgsteward_http_open_connections", "HTTP connections open now."),
          counters.open_connections);
   return families;

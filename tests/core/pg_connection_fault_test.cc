@@ -78,7 +78,7 @@ TEST_F(PgConnectionTest, AbandonedStatementClosesTheConnection) {
 // ---- faults ----
 
 TEST_F(PgConnectionTest, CopyIsRefusedAndClosesTheConnection) {
-  for (const char* sql : {"COPY (SELECT 1) TO STDOUT", "COPY copy_t FROM STDIN"}) {
+  for (const char* sql : {"COPY (SELECT 1) TO STDOUT", "COPY public.copy_t FROM STDIN"}) {
     Postgres().Exec("DROP TABLE IF EXISTS copy_t; CREATE TABLE copy_t (n int)");
     OpenWritable();
     const auto rows = Query(sql);

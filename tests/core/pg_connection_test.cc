@@ -20,7 +20,7 @@ TEST_F(PgConnectionTest, SessionIsSafe) {
       {"idle_in_transaction_session_timeout", "30s"},
       {"row_security", "off"},
       {"jit", "off"},
-      {"search_path", "pg_catalog, public"},
+      {"search_path", "pg_catalog"},
       {"TimeZone", "UTC"},
       {"client_encoding", "UTF8"},
   };
@@ -42,7 +42,7 @@ TEST_F(PgConnectionTest, SettingsOfTheRoleDoNotLeakIn) {
                        "current_setting('DateStyle'), current_setting('lock_timeout'), "
                        "current_setting('default_transaction_read_only'), "
                        "current_setting('jit'), current_setting('application_name'))")),
-            "odd|off|pg_catalog, public|UTC|ISO, DMY|500ms|on|off|pgsteward:collector");
+            "odd|off|pg_catalog|UTC|ISO, DMY|500ms|on|off|pgsteward:collector");
 }
 
 TEST_F(PgConnectionTest, TargetSaysPartDatabaseAndRights) {
@@ -172,7 +172,7 @@ TEST_F(PgConnectionTest, ErrorsCarrySqlstateAndHint) {
       "CREATE TABLE secrets (n int)");
   Open(Target(Postgres().Conninfo() + " user=plain"));
 
-  const auto denied = Query("SELECT * FROM secrets");
+  const auto denied = Query("SELECT * FROM public.secrets");
   ASSERT_FALSE(denied);
   EXPECT_EQ(denied.error().code, Errc::kQueryFailed);
   EXPECT_EQ(denied.error().message, "permission denied for table secrets");
@@ -202,10 +202,20 @@ TEST_F(PgConnectionTest, RowLevelSecurityIsAnErrorNotFewerRows) {
       "CREATE TABLE guarded AS SELECT 1 AS n; ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;"
       "CREATE POLICY none ON guarded USING (false); GRANT SELECT ON guarded TO reader");
   Open(Target(Postgres().Conninfo() + " user=reader"));
-  const auto rows = Query("SELECT count(*) FROM guarded");
+  const auto rows = Query("SELECT count(*) FROM public.guarded");
   ASSERT_FALSE(rows);
   EXPECT_EQ(rows.error().code, Errc::kQueryFailed);
   EXPECT_EQ(rows.error().sqlstate, "42501");
+}
+
+// Whoever may create in public must not be able to have code run with our rights.
+TEST_F(PgConnectionTest, OperatorsOfOtherSchemasAreNotUsed) {
+  Postgres().Exec(
+      "CREATE OR REPLACE FUNCTION public.trap(varchar, varchar) RETURNS boolean LANGUAGE sql AS "
+      "'SELECT true'; DROP OPERATOR IF EXISTS public.<> (varchar, varchar);"
+      "CREATE OPERATOR public.<> (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.trap)");
+  Open(Target());
+  EXPECT_EQ(Text(Query("SELECT 'a'::varchar <> 'a'::varchar")), "f");
 }
 
 TEST_F(PgConnectionTest, LockedTableIsBusySoon) {
@@ -216,13 +226,13 @@ TEST_F(PgConnectionTest, LockedTableIsBusySoon) {
   target.lock_timeout = 50ms;
   Open(target);
   const SteadyTime start = SteadyNow();
-  const auto rows = Query("SELECT * FROM locked_t");
+  const auto rows = Query("SELECT * FROM public.locked_t");
   ASSERT_FALSE(rows);
   EXPECT_EQ(rows.error().code, Errc::kBusy);
   EXPECT_EQ(rows.error().sqlstate, "55P03");
   EXPECT_LT(SteadyNow() - start, 2s);
   holder.Exec("ROLLBACK");
-  EXPECT_TRUE(Query("SELECT * FROM locked_t"));
+  EXPECT_TRUE(Query("SELECT * FROM public.locked_t"));
 }
 
 }  // namespace

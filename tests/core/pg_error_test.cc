@@ -39,7 +39,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         SqlstateCase{"57014", Errc::kTimeout}, SqlstateCase{"55P03", Errc::kBusy},
         SqlstateCase{"40P01", Errc::kBusy}, SqlstateCase{"42P01", Errc::kUnsupported},
-        SqlstateCase{"42883", Errc::kUnsupported}, SqlstateCase{"42703", Errc::kUnsupported},
+        SqlstateCase{"42883", Errc::kQueryFailed}, SqlstateCase{"42703", Errc::kQueryFailed},
         SqlstateCase{"3F000", Errc::kUnsupported}, SqlstateCase{"42704", Errc::kUnsupported},
         SqlstateCase{"0A000", Errc::kUnsupported}, SqlstateCase{"55000", Errc::kUnsupported},
         SqlstateCase{"08006", Errc::kConnectionLost}, SqlstateCase{"08P01", Errc::kConnectionLost},
@@ -163,6 +163,17 @@ INSTANTIATE_TEST_SUITE_P(
                     "connection to server at \"127.0.0.1\", port 12933 failed: FATAL:  the "
                     "database system is shutting down connection to server at \"127.0.0.1\", port "
                     "25187 failed: FATAL:  database \"nodb\" does not exist"},
+        ConnectCase{"SecondHostRefused",
+                    "connection to server at \"127.0.0.1\", port 26808 failed: FATAL:  28P01: "
+                    "password authentication failed for user \"x\"\n"
+                    "LOCATION:  auth_failed, auth.c:326\n"
+                    "connection to server at \"127.0.0.1\", port 1 failed: Connection refused\n"
+                    "\tIs the server running on that host and accepting TCP/IP connections?\n",
+                    "",
+                    "connection to server at \"127.0.0.1\", port 26808 failed: FATAL:  password "
+                    "authentication failed for user \"x\" connection to server at \"127.0.0.1\", "
+                    "port 1 failed: Connection refused Is the server running on that host and "
+                    "accepting TCP/IP connections?"},
         ConnectCase{"NoPasswordSupplied",
                     "connection to server at \"127.0.0.1\", port 26808 failed: fe_sendauth: no "
                     "password supplied\n",

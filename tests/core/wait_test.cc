@@ -87,6 +87,12 @@ Task<void> TakeTurn(AsyncMutex& mutex, int id, Duration hold, Deadline deadline,
   if (lock) co_await SleepUntil(In(hold));
 }
 
+// As TakeTurn, for a turn that takes `expected` at most.
+Task<void> TakeTurnOf(AsyncMutex& mutex, int id, Duration expected, std::vector<int>& turns) {
+  auto lock = co_await mutex.Acquire(In(5s), expected);
+  turns.push_back(id);
+}
+
 Task<AsyncMutex::Lock> Take(AsyncMutex& mutex) { co_return co_await mutex.Acquire(In(5s)); }
 
 TEST(AsyncMutex, FirstComeFirstServed) {
@@ -100,6 +106,23 @@ TEST(AsyncMutex, FirstComeFirstServed) {
   }
   EXPECT_TRUE(RunCoro(runtime, group.Join(In(5s))));
   EXPECT_THAT(turns, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(AsyncMutex, ShorterTurnsGoFirstAndEqualOnesInOrder) {
+  Runtime runtime;
+  AsyncMutex mutex(runtime);
+  TaskGroup group(runtime);
+  std::vector<int> turns;
+  auto held = RunCoro(runtime, Take(mutex));
+  group.Spawn("slow", TakeTurnOf(mutex, 1, 30s, turns));
+  group.Spawn("slow", TakeTurnOf(mutex, 2, 30s, turns));
+  group.Spawn("quick", TakeTurnOf(mutex, 3, 5s, turns));
+  group.Spawn("quick", TakeTurnOf(mutex, 4, 5s, turns));
+  group.Spawn("middle", TakeTurnOf(mutex, 5, 10s, turns));
+  Settle(runtime);
+  held = AsyncMutex::Lock();
+  EXPECT_TRUE(RunCoro(runtime, group.Join(In(5s))));
+  EXPECT_THAT(turns, ElementsAre(3, 4, 5, 1, 2));
 }
 
 TEST(AsyncMutex, EmptyLockAtTheDeadlineAndTheQueueGoesOn) {

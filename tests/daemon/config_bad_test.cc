@@ -136,7 +136,7 @@ TEST_F(ConfigTest, RefusesBadSettings) {
        "c.yaml:2:31: collectors.tool_uses.top: \"11\" is out of range" + std::string(kOneToTen)},
       {"stale_after_intervals: 0",
        "c.yaml:2:24: stale_after_intervals: \"0\" is out of range; hint: Write a whole number from "
-       "1 to 100.\n"},
+       "2 to 100.\n"},
       // words
       {"log: {level: trace}",
        "c.yaml:2:14: log.level: \"trace\" is unknown here; hint: Write debug, info, warning or "

@@ -179,12 +179,21 @@ def check(demo):
     with Step("numbers are the database's"):
         found = daemon.samples()
         assert found['pg_up{server="hub"}'] == 1
-        tools = sum(v for s, v in found.items() if s.startswith("hub_tool_uses"))
-        before = int(postgres.psql("SELECT count(*) FROM tools_usage", DATABASE))
-        assert 0 < tools <= before, (tools, before)
-        users = postgres.psql("SELECT count(DISTINCT user_id) FROM messages WHERE created_at >="
-                              " CURRENT_DATE - interval '7 days'", DATABASE)
-        assert abs(found['hub_active_users{server="hub",window="7d"}'] - int(users)) <= 5
+        counts = {
+            "tool_uses": ("SELECT count(*) FROM tools_usage", "hub_tool_uses"),
+            "active_users": ("SELECT count(DISTINCT user_id) FROM messages WHERE created_at >="
+                             " CURRENT_DATE - interval '7 days'",
+                             'hub_active_users{server="hub",window="7d"}'),
+        }
+        for collector, (sql, series) in counts.items():
+            # Between a count before the collection and one after it: users are at work.
+            before, start = int(postgres.psql(sql, DATABASE)), time.time()
+            stamp = ('pgsteward_collector_last_success_timestamp_seconds{server="hub",'
+                     f'datname="{DATABASE}",collector="{collector}"}}')
+            support.wait_until(lambda: daemon.samples().get(stamp, 0) > start + 1, 60, stamp)
+            value = sum(v for s, v in daemon.samples().items() if s.startswith(series))
+            after = int(postgres.psql(sql, DATABASE))
+            assert 0 < before <= value <= after, (collector, before, value, after)
         drift = {v for s, v in found.items() if s.startswith("hub_schema_drift_objects")}
         assert drift == {0}, drift
 
