@@ -256,6 +256,7 @@ def main():
                 code = 1
         except KeyboardInterrupt:
             say("")
+            code = 1 if options.check else 0  # a check that was stopped has not succeeded
         except (AssertionError, SystemExit) as failure:
             say(f"FAILED: {failure}")
             if hasattr(demo, "daemon"):
