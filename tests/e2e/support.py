@@ -1,6 +1,7 @@
 """Private servers for end-to-end tests, the demo and the benchmarks: nothing here touches a
 PostgreSQL, a Prometheus or a port that somebody else uses. Standard library only."""
 
+import atexit
 import contextlib
 import glob
 import os
@@ -100,6 +101,11 @@ class Process:
         self.log_file = open(log, "ab")
         self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.log_file,
                                       stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        atexit.register(self.end)
+
+    def end(self):
+        if self.alive():
+            self.child.terminate()
 
     def log(self):
         return self.log_path.read_text(errors="replace")
