@@ -28,11 +28,9 @@ def progress(text):
 
 
 def make_databases(postgres, tables):
-    postgres.psql(f"CREATE DATABASE {DATABASE}; CREATE DATABASE wide; "
-                  "CREATE ROLE peer LOGIN IN ROLE pg_monitor")
-    code, out, err = support.run("schema", "apply", "--dsn", postgres.conninfo(DATABASE))
-    if code:
-        raise SystemExit(out + err)
+    postgres.create_hub(DATABASE)
+    postgres.psql("CREATE DATABASE wide")
+    postgres.psql("CREATE ROLE peer LOGIN IN ROLE pg_monitor")
     for name in ("roles.sql", "demo/sample_data.sql"):
         postgres.psql((support.ROOT / "schema" / name).read_text(), DATABASE)
     postgres.psql(f"""DO $$ BEGIN FOR i IN 1..{tables} LOOP

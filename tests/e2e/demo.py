@@ -94,11 +94,8 @@ class Demo:
             self.postgres = support.Postgres(self.folder / "pg")
             self.postgres.start()
             self.started.append(self.postgres)
-            self.postgres.psql(f"CREATE DATABASE {DATABASE}")
         with Step("hub schema"):
-            code, out, err = support.run("schema", "apply", "--dsn", self.postgres.conninfo(DATABASE))
-            if code:
-                raise SystemExit(out + err)
+            self.postgres.create_hub(DATABASE)
             self.postgres.psql((support.ROOT / "schema/roles.sql").read_text(), DATABASE)
         with Step("sample data"):
             self.postgres.psql((support.ROOT / "schema/demo/sample_data.sql").read_text(), DATABASE)

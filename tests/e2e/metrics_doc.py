@@ -62,10 +62,7 @@ def write(folder):
     (folder / "pg").mkdir()
     postgres = support.Postgres(folder / "pg", settings=["shared_preload_libraries="])
     postgres.start()
-    postgres.psql("CREATE DATABASE hub")
-    code, out, err = support.run("schema", "apply", "--dsn", postgres.conninfo("hub"))
-    if code:
-        raise SystemExit(out + err)
+    postgres.create_hub("hub")
     postgres.psql((support.ROOT / "tests/schema/seed_small.sql").read_text(), "hub")
     postgres.psql("VACUUM ANALYZE; SELECT pg_create_physical_replication_slot('doc', true)", "hub")
     config = folder / "once.yaml"

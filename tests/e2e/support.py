@@ -187,6 +187,12 @@ class Postgres:
             raise AssertionError(f"psql failed:\n{done.stderr}")
         return done.stdout.strip()
 
+    def create_hub(self, database):
+        """A database with the hub's schema, by the program's own command, which must not complain."""
+        self.psql(f"CREATE DATABASE {database}")
+        code, out, err = run("schema", "apply", "--dsn", self.conninfo(database))
+        assert (code, err) == (0, ""), out + err
+
 
 def run(*arguments, env=None, timeout=120):
     """One pgsteward command: (exit code, stdout, stderr)."""

@@ -28,9 +28,7 @@ class DaemonTest(unittest.TestCase):
         (root / "pg").mkdir()
         cls.postgres = support.Postgres(root / "pg")
         cls.postgres.start()
-        cls.postgres.psql("CREATE DATABASE hub")
-        code, out, err = support.run("schema", "apply", "--dsn", cls.postgres.conninfo("hub"))
-        assert code == 0, out + err
+        cls.postgres.create_hub("hub")
         cls.postgres.psql((support.ROOT / "schema/roles.sql").read_text(), "hub")
         cls.postgres.psql((support.ROOT / "tests/schema/seed_small.sql").read_text(), "hub")
 

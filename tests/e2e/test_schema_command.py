@@ -51,9 +51,7 @@ class SchemaCommandTest(unittest.TestCase):
         (root / "pg").mkdir()
         cls.postgres = support.Postgres(root / "pg")
         cls.postgres.start()
-        cls.postgres.psql("CREATE DATABASE applied")
-        code, out, err = support.run("schema", "apply", "--dsn", cls.postgres.conninfo("applied"))
-        assert (code, err) == (0, ""), out + err
+        cls.postgres.create_hub("applied")
 
     @classmethod
     def tearDownClass(cls):
