@@ -196,6 +196,10 @@ Task<boost::system::result<std::unique_ptr<PgConnection>, OpenFailure>> PgConnec
   connection->notices_ = std::make_shared<std::deque<std::string>>();
   PQsetNoticeReceiver(raw, &ReceiveNotice, connection->notices_.get());
 
+  if (target.transaction_scoped) {
+    connection->transaction_scoped_ = true;
+    co_return connection;
+  }
   std::string sql = SafeSession(raw, target);
   auto safe = co_await connection->Script(std::move(sql), target.connect_timeout);
   if (!safe) {
@@ -224,7 +228,7 @@ Task<Result<PgResult>> PgConnection::Run(Form form, std::string sql, PgValues va
   // The server gives up a little before we do: its error is cheaper than our cancel. Not inside a
   // transaction, where a SET can fail or be rolled back.
   const bool idle = PQtransactionStatus(connection_.get()) == PQTRANS_IDLE;
-  if (idle && statement_timeout_ != timeout) {
+  if (idle && !transaction_scoped_ && statement_timeout_ != timeout) {
     const Duration margin = std::min<Duration>(timeout / 10, std::chrono::milliseconds(500));
     std::string set = "SET statement_timeout = " + Milliseconds(timeout - margin);
     auto done = co_await Exchange(Form::kScript, std::move(set), PgValues(), deadline);

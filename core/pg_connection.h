@@ -32,6 +32,10 @@ struct PgTarget {
   std::string search_path = "pg_catalog";
   Duration connect_timeout = std::chrono::seconds(5);
   Duration lock_timeout = std::chrono::milliseconds(500);
+  // Sends no setting that outlives a transaction, so that a pooler may lie between: whoever uses the
+  // connection sets what it needs with SET LOCAL. read_only, search_path and lock_timeout are not
+  // applied, and only we bound the statements.
+  bool transaction_scoped = false;
 };
 
 // "15.18": of the libpq at run time.
@@ -64,7 +68,11 @@ class PgConnection {
   // False after an error that leaves nothing to hold on to: throw the connection away.
   bool usable() const { return !broken_ && PQstatus(connection_.get()) == CONNECTION_OK; }
   int server_version() const { return PQserverVersion(connection_.get()); }  // 150018
+  // As the connection began: a pooler tells another one than answers.
   int backend_pid() const { return PQbackendPID(connection_.get()); }
+  bool in_transaction() const {
+    return PQtransactionStatus(connection_.get()) != PQTRANS_IDLE;
+  }
   std::string database() const { return PQdb(connection_.get()); }
   // Notices and warnings of the server since the last call, the newest 100.
   std::vector<std::string> TakeNotices();
@@ -87,6 +95,7 @@ class PgConnection {
   std::shared_ptr<PGconn> connection_;
   std::shared_ptr<std::deque<std::string>> notices_;
   std::optional<Duration> statement_timeout_;
+  bool transaction_scoped_ = false;
   bool broken_ = false;
 };
 

@@ -74,6 +74,13 @@ Errc ErrcOfSqlstate(std::string_view sqlstate) {
   return Errc::kQueryFailed;
 }
 
+bool IsRetryableSqlstate(std::string_view sqlstate) {
+  for (const std::string_view kind : {"08", "40", "53", "55P03", "57P0"}) {
+    if (StartsWith(sqlstate, kind)) return true;
+  }
+  return false;
+}
+
 std::string_view HintOfSqlstate(std::string_view sqlstate) {
   if (sqlstate == "42501") {
     return "Grant pg_monitor to the role, SELECT on the hub's tables, and BYPASSRLS where row "

@@ -1,0 +1,55 @@
+// The loop that every job with many rows shares: fence, one batch in one transaction, verdict,
+// commit, rest, throttle, stop at a safe point.
+#pragma once
+
+#include <string>
+
+#include "jobs/job.h"
+#include "jobs/pacing.h"
+
+namespace pgsteward {
+
+// What one batch did, before it is committed.
+struct BatchOutcome {
+  // Rows that the batch looked at; 0: the pass is at its end.
+  long long seen = 0;
+  long long done = 0;
+  // Seen and left because somebody else holds them: tried again in the next pass.
+  long long skipped = 0;
+  // The rows that were taken out of one place are not those that were put into the other: roll back
+  // and try half as many, down to the single row that cannot be handled.
+  bool mismatch = false;
+};
+
+// One job's batches. Every call is inside a transaction that is fenced already.
+class BatchWork {
+ public:
+  virtual ~BatchWork() = default;
+  // Handles up to `size` rows after the cursor. Must not move the cursor.
+  virtual Task<Result<BatchOutcome>> Run(JobSession& db, int size) = 0;
+  // The batch was committed: move the cursor behind what it saw.
+  virtual void Committed() = 0;
+  // A single row at the cursor cannot be handled (mismatch at size 1): note it in
+  // pgsteward.quarantine. Called in a fenced transaction of its own; Committed() follows.
+  virtual Task<Result<void>> Quarantine(JobSession& db) = 0;
+  // Begin again at the start, for rows that were skipped.
+  virtual void Rewind() = 0;
+};
+
+struct BatchPolicy {
+  PacingPolicy pacing;
+  TransactionSettings transaction;
+  long long most_rows = 0;  // per run; 0: no limit
+  int passes = 3;           // over rows that were skipped
+  // Of retryable failures (lock timeout, deadlock, cancelled statement) in a row; then the run
+  // fails.
+  int failures = 10;
+};
+
+// Runs batches until a pass is at its end and nothing was skipped, or the control says stop (status
+// kPartial with its reason), or a limit is reached (kPartial, "rows"). A pass limit with skipped
+// rows left is kPartial, "skipped_locked". Adds to the report.
+Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,
+                                JobReport& report);
+
+}  // namespace pgsteward

@@ -1,0 +1,19 @@
+#include "jobs/pacing.h"
+
+namespace pgsteward {
+
+void Pacing::Took(Duration duration, long long rows) {
+  if (rows < size_) return;
+  const double factor =
+      std::clamp(Seconds(policy_.target) / std::max(Seconds(duration), 1e-6), 0.5, 1.25);
+  const int next = static_cast<int>(static_cast<double>(size_) * factor);
+  // From 1 upwards in steps that a factor below 2 can take.
+  size_ = std::clamp(factor > 1 ? std::max(next, size_ + 1) : next, policy_.least, policy_.most);
+}
+
+Duration Pacing::Rest(Duration duration) const {
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(Seconds(duration) * policy_.nice));
+}
+
+}  // namespace pgsteward
