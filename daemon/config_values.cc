@@ -4,43 +4,20 @@
 #include <array>
 #include <boost/asio/ip/address.hpp>
 #include <charconv>
-#include <optional>
 #include <vector>
 
 #include "core/pg_conninfo.h"
+#include "core/shown.h"
 
 namespace pgsteward {
 
 namespace {
-
-struct Unit {
-  char letter;
-  int seconds;
-};
-constexpr std::array<Unit, 4> kUnits = {{{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}}};
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 bool IsDigits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), IsDigit);
-}
-
-// Empty when the text has another form. Nine digits cannot overflow.
-std::optional<std::chrono::seconds> ReadUnits(std::string_view text) {
-  if (text.empty()) return std::nullopt;
-  std::int64_t total = 0;
-  for (const Unit& unit : kUnits) {
-    const auto digits = static_cast<std::size_t>(
-        std::find_if_not(text.begin(), text.end(), IsDigit) - text.begin());
-    if (digits == 0 || digits > 9 || digits == text.size() || text[digits] != unit.letter) continue;
-    std::int64_t number = 0;
-    std::from_chars(text.data(), text.data() + digits, number);
-    total += number * unit.seconds;
-    text.remove_prefix(digits + 1);
-  }
-  if (!text.empty()) return std::nullopt;
-  return std::chrono::seconds(total);
 }
 
 // Number of insertions, deletions, changes and swaps of neighbours.
@@ -68,29 +45,6 @@ Error Bad(std::string message, std::string hint) {
 }
 
 }  // namespace
-
-Result<std::chrono::seconds> ParseDuration(std::string_view text) {
-  if (const auto duration = ReadUnits(text)) return *duration;
-  if (IsDigits(text)) {
-    return Bad(Shown(text) + " has no unit", "Write " + std::string(text.substr(0, 9)) + "s.");
-  }
-  if (text.size() > 2 && text.substr(text.size() - 2) == "ms" &&
-      IsDigits(text.substr(0, text.size() - 2))) {
-    return Bad(Shown(text) + " is finer than a second", "Write whole seconds such as 1s.");
-  }
-  return Bad(Shown(text) + " is not a duration", "Write it like 15s, 5m, 1h30m or 2d.");
-}
-
-std::string FormatDuration(std::chrono::seconds duration) {
-  std::string text;
-  std::int64_t left = duration.count();
-  for (const Unit& unit : kUnits) {
-    if (left < unit.seconds) continue;
-    text += std::to_string(left / unit.seconds) + unit.letter;
-    left %= unit.seconds;
-  }
-  return text.empty() ? "0s" : text;
-}
 
 Result<void> CheckListenAddress(const std::string& address) {
   const Error bad = Bad(Shown(address) + " is not an address to listen on",
@@ -135,15 +89,6 @@ Result<void> CheckDatabaseName(std::string_view name) {
     return Bad("is longer than the 63 bytes of a PostgreSQL name", "Write the name of a database.");
   }
   return {};
-}
-
-std::string Shown(std::string_view text) {
-  const bool harmless = !text.empty() && text.size() <= 40 && !LooksLikeConninfo(text) &&
-                        std::all_of(text.begin(), text.end(), [](char c) {
-                          return IsLetter(c) || IsDigit(c) ||
-                                 std::string_view("._-+/:[] ").find(c) != std::string::npos;
-                        });
-  return harmless ? "\"" + std::string(text) + "\"" : "this value";
 }
 
 std::string JoinWords(std::span<const std::string_view> words, std::string_view last_separator) {

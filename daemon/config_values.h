@@ -1,7 +1,6 @@
 // Values of the configuration as text, without YAML: pure.
 #pragma once
 
-#include <chrono>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,22 +9,12 @@
 
 namespace pgsteward {
 
-// "15s", "5m", "1h30m", "2d": whole numbers, each unit once, the greatest first. A bare number is
-// refused: it would be read as minutes by one and as milliseconds by the other.
-Result<std::chrono::seconds> ParseDuration(std::string_view text);
-// The shortest such form: "1m30s", "1d"; "0s".
-std::string FormatDuration(std::chrono::seconds duration);
-
 // "127.0.0.1:19187", "[::1]:19187" or ":19187" (all addresses); port 0 takes a free one.
 Result<void> CheckListenAddress(const std::string& address);
 // A short word that is safe as a label value: [A-Za-z0-9._-]{1,63}.
 Result<void> CheckServerName(std::string_view name);
 // A database's plain name, as PostgreSQL can have it.
 Result<void> CheckDatabaseName(std::string_view name);
-
-// `text` in quotes where it is short and cannot be a secret (a connection string, a path), else
-// "this value": for messages.
-std::string Shown(std::string_view text);
 
 // "a, b and c"; "a" alone.
 std::string JoinWords(std::span<const std::string_view> words, std::string_view last_separator);
