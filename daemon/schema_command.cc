@@ -8,11 +8,11 @@
 #include <optional>
 
 #include "collectors/terminal_text.h"
+#include "core/duration.h"
 #include "core/log.h"
 #include "core/pg_conninfo.h"
 #include "daemon/command_context.h"
 #include "daemon/commands.h"
-#include "daemon/config_values.h"
 #include "daemon/measuring.h"
 #include "daemon/schema_output.h"
 #include "schema/apply.h"
