@@ -16,7 +16,8 @@ constexpr const char* kFooter =
 // `options`, `config` and `exit_code` are used when the command runs.
 void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::string& config,
                       int& exit_code) {
-  auto* schema = app.add_subcommand("schema", "Apply, show or check the hub's schema and pgsteward's tables");
+  auto* schema =
+      app.add_subcommand("schema", "Apply, show or check the hub's schema and pgsteward's tables");
   schema->require_subcommand(1);
   const auto add = [&](const char* name, const char* help,
                        int (*run)(const pgsteward::SchemaOptions&)) {
@@ -42,7 +43,8 @@ void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::str
 
   auto* apply =
       add("apply", "Bring the database to the newest version", &pgsteward::SchemaApplyCommand);
-  auto* to = apply->add_option("--to", options.to, "Last version of one component to apply (default: the newest)");
+  auto* to = apply->add_option("--to", options.to,
+                               "Last version of one component to apply (default: the newest)");
   auto* dry_run = apply->add_flag("--dry-run", options.dry_run,
                                   "Print what would be run, with -v the statements too");
   apply

@@ -2,6 +2,7 @@
 -- up logins, encrypting addresses. Apart from the role that measures, which reads no content and writes
 -- nothing. To be run by a superuser in the hub's database, after pgsteward schema apply; again when that
 -- brought tables: psql -d aio_creative_hub < schema/job_roles.sql
+-- A database without the hub needs the role, pg_monitor and the statements on schema pgsteward.
 -- The password is set apart from this, by \password, so that it stands in no file.
 
 DO $$
@@ -25,7 +26,8 @@ GRANT USAGE ON SCHEMA public TO pgsteward_jobs;
 
 -- UPDATE of id, which no job ever changes: SELECT ... FOR UPDATE SKIP LOCKED asks for the right to update
 -- some column, and this is the one that says nothing.
-GRANT SELECT, DELETE, UPDATE (id) ON public.messages, public.sessions, public.messages_archive TO pgsteward_jobs;
+GRANT SELECT, DELETE, UPDATE (id) ON public.messages, public.sessions, public.messages_archive
+TO pgsteward_jobs;
 
 -- Into the archive, and back out of it.
 GRANT INSERT ON public.messages_archive, public.messages TO pgsteward_jobs;

@@ -26,17 +26,17 @@ constexpr char kOwn[] =
     "pgsteward.job_run pgsteward.job_state pgsteward.lease pgsteward.quarantine "
     "pgsteward.remediation_log pgsteward.retention_hold pgsteward.schema_version";
 
-// The SQLSTATE of what `sql` raises, "" when it raises nothing; what it did is taken back.
+// The text of the error that `sql` raises, "" when it raises none; what it did is taken back.
 std::string Refusal(PgClient& client, const std::string& sql) {
   client.Exec("BEGIN");
-  std::string state;
+  std::string text;
   try {
     client.Exec(sql);
   } catch (const std::runtime_error& error) {
-    state = error.what();
+    text = error.what();
   }
   client.Exec("ROLLBACK");
-  return state;
+  return text;
 }
 
 class StewardTest : public SchemaTest {
