@@ -4,11 +4,15 @@
 
 namespace pgsteward {
 
-// Each in its own file; alphabetical here.
+extern const JobSpec kArchivePartitions;
+extern const JobSpec kArchivePurge;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 0> kJobs = {};
+constexpr auto kJobs = std::to_array<const JobSpec*>({
+    &kArchivePartitions,
+    &kArchivePurge,
+});
 
 }  // namespace
 
