@@ -58,6 +58,8 @@ int NextSize(const BatchPolicy& policy, const Pacing& pacing, long long done) {
 
 }  // namespace
 
+Task<Result<void>> BatchWork::Between(JobContext&) { co_return Result<void>(); }
+
 Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,
                                 JobReport& report) {
   Pacing pacing(policy.pacing);
@@ -118,6 +120,8 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
     skipped_in_pass += outcome->skipped;
     pacing.Took(took, outcome->seen);
     context.control.Progress(report);
+    auto between = co_await work.Between(context);
+    if (!between) co_return between.error();
     co_await SleepUntil(SteadyNow() + pacing.Rest(took));
   }
   report.rows_skipped = skipped_in_pass;
