@@ -6,12 +6,14 @@ namespace pgsteward {
 
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
+extern const JobSpec kMessageArchive;
 
 namespace {
 
 constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
+    &kMessageArchive,
 });
 
 }  // namespace
