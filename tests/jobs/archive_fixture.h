@@ -66,8 +66,9 @@ class ArchiveTest : public JobTest {
         "m.session_id = s.id)");
   }
   RunResult Archive(std::map<std::string, std::string> options = {}) {
-    // Tests need no rest.
+    // Tests need no rest, and batches as large as they say, also on a machine that is busy.
     options.try_emplace("nice", "0");
+    options.try_emplace("batch_target_ms", "10000");
     return Run(kMessageArchive, options);
   }
   RunResult PlanArchive(const std::map<std::string, std::string>& options = {}) {

@@ -9,7 +9,8 @@
 //   A7  no foreign key: a deleted user's archived messages stay
 //   A8  CURRENT_DATE is another moment in each session's time zone
 //   A9  CURRENT_DATE is asked twice: after midnight more is deleted than was inserted
-//   A11 one DELETE for all holds every lock until the end (A10 is about logins)
+//   A10 is about logins: session_cleanup
+//   A11 one DELETE for all holds every lock until the end
 //   A12 the index on created_at must be used
 //   A13 user_stats and message_count shrink without a word
 //   F4  the trigger moves updated_at of every old chat to now, and message_count to 0

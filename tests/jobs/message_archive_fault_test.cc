@@ -31,10 +31,10 @@ TEST_F(MessageArchiveFaultTest, ACancelledStatementIsTriedAgain) {
   SlowArchive();
   std::thread other = When(kSleeping, [](PgClient& client) {
     client.Exec(
-        "TRUNCATE test.slow; SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE "
+        "DELETE FROM test.slow; SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE "
         "wait_event = 'PgSleep'");
   });
-  const RunResult run = Archive();
+  const RunResult run = Archive({{"batch_target_ms", "50"}});
   other.join();
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(Where(), "live 0 archived 300");
@@ -45,7 +45,7 @@ TEST_F(MessageArchiveFaultTest, ATerminatedSessionLosesNothingAndTheNextRunGoesO
   AddMessages(600, "2020-01-01");
   Remember();
   SlowArchive();
-  Exec("TRUNCATE test.slow");
+  Exec("DELETE FROM test.slow");
   // Two batches pass, the third is caught in mid-statement.
   std::thread other;
   control_.on_progress = [&](const JobReport& so_far) {
@@ -53,7 +53,7 @@ TEST_F(MessageArchiveFaultTest, ATerminatedSessionLosesNothingAndTheNextRunGoesO
     Exec("INSERT INTO test.slow DEFAULT VALUES");
     other = When(kSleeping, [](PgClient& client) {
       client.Exec(
-          "TRUNCATE test.slow; SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+          "DELETE FROM test.slow; SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
           "WHERE wait_event = 'PgSleep'");
     });
   };
@@ -99,7 +99,7 @@ TEST_F(MessageArchiveFaultTest, AUserWhoIsLockedKeepsOnlyFewMessagesBack) {
   Remember();
   PgClient other = Connect();
   other.Exec("BEGIN; SELECT FROM public.users WHERE id = md5('user2')::uuid FOR UPDATE");
-  const RunResult run = Archive();
+  const RunResult run = Archive({{"batch_target_ms", "50"}});
   EXPECT_EQ(run.Text(), "partial skipped_locked: other sessions hold the rows");
   EXPECT_LE(run.report.rows_skipped, 100);
   EXPECT_GE(run.report.rows_done, 900);
@@ -123,7 +123,7 @@ TEST_F(MessageArchiveFaultTest, EditsAndDeletionsBetweenReadingAndLockingAreKept
         "UPDATE public.messages SET content = 'moved on', session_id = md5('chat9')::uuid "
         "WHERE created_at = '2020-01-01 00:09'");
     client.Exec(std::string("INSERT INTO test.written ") + kRows);
-    client.Exec("TRUNCATE test.slow");
+    client.Exec("DELETE FROM test.slow");
   });
   const RunResult run = Archive();
   other.join();
