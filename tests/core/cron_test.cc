@@ -173,7 +173,7 @@ TEST(CronTest, RefusesWithTheFieldAndWhatIsAllowed) {
        "0 to 7, sun to sat, 5L or friL (the last Friday), *, lists (1,3), ranges "
        "(1-5) and steps (*/2, 1-5/2)."},
       {"@reboot", "\"@reboot\" is not a known schedule" + kMacros},
-      {"@", "\"@\" is not a known schedule" + kMacros},
+      {"@", "this value is not a known schedule" + kMacros},
       {"@daily 5", "\"@daily 5\" has 2 fields, not 5 or 6" + kFields},
   };
   for (const auto& [text, error] : kCases) {
