@@ -105,6 +105,7 @@ Task<void> Scheduler::Run(Duration pause) {
   if (pause > Duration{}) co_await wake_.WaitUntil(SteadyNow() + pause);
   int failures = 0;
   while (!stopping_) {
+    last_look_ = WallNow();
     auto wake = co_await Look();
     SteadyTime until = SteadyNow() + policy_.look_at_least;
     if (wake) {
