@@ -4,9 +4,11 @@
 
 namespace pgsteward {
 
+// Each in its own file; alphabetical here.
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
 extern const JobSpec kMessageArchive;
+extern const JobSpec kReaper;
 
 namespace {
 
@@ -14,6 +16,7 @@ constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
     &kMessageArchive,
+    &kReaper,
 });
 
 }  // namespace
