@@ -15,9 +15,9 @@ std::string Line(std::string_view key, const std::string& value) {
   return "    " + std::string(key) + ": " + value + "\n";
 }
 
-std::string Line(std::string_view key, bool value) { return Line(key, value ? "true" : "false"); }
+std::string SwitchLine(std::string_view key, bool on) { return Line(key, on ? "true" : "false"); }
 
-std::string Line(std::string_view key, Duration value) {
+std::string TimeLine(std::string_view key, Duration value) {
   return Line(key, FormatDuration(std::chrono::duration_cast<seconds>(value)));
 }
 
@@ -38,25 +38,25 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   std::string text = "  " + Quoted(policy.name) + ":\n";
   text += Line("type", std::string(policy.spec->name));
   text += Line("server", Quoted(job.server));
-  text += Line("enabled", policy.enabled);
+  text += SwitchLine("enabled", policy.enabled);
   text += Line("schedule", Quoted(job.schedule));
   text += Line("time_zone", Quoted(policy.zone.name()));
   text += Line("gap", std::string(GapRuleName(job.gap)));
   text += Line("fold", std::string(FoldRuleName(job.fold)));
-  text += Line("jitter", job.jitter);
+  text += TimeLine("jitter", job.jitter);
   text += Line("window", QuotedList(job.window));
   text += Line("blackout", QuotedList(job.blackout));
   text += Line("overlap", std::string(OverlapName(policy.overlap)));
   text += Line("misfire", std::string(MisfireName(policy.misfire)));
-  text += Line("misfire_grace", policy.Grace());
+  text += TimeLine("misfire_grace", policy.Grace());
   text += Line("misfire_max", std::to_string(policy.misfire_max));
   text += Line("retries", std::to_string(policy.retries));
-  text += Line("retry_pause", policy.retry_pause.first);
-  text += Line("retry_pause_most", policy.retry_pause.longest);
-  text += Line("deadline", policy.deadline);
-  text += Line("max_age", policy.MaxAge());
+  text += TimeLine("retry_pause", policy.retry_pause.first);
+  text += TimeLine("retry_pause_most", policy.retry_pause.longest);
+  text += TimeLine("deadline", policy.deadline);
+  text += TimeLine("max_age", policy.MaxAge());
   text += Line("groups", QuotedList(policy.groups));
-  text += Line("confirm", policy.confirm);
+  text += SwitchLine("confirm", policy.confirm);
   for (const JobOption& option : policy.options.declared()) {
     text += OptionLine(option, policy.options, secrets);
   }
