@@ -231,10 +231,10 @@ TEST_F(ConfigTest, RefusesBadServers) {
        "c.yaml:1:31: servers.conninfo: must be a single value, not a mapping\n"},
       {"servers: [{name: a, conninfo: '', host: h}]",
        "c.yaml:1:35: servers: unknown key \"host\"; hint: The keys here are name, conninfo, "
-       "password_file, databases and connect_timeout.\n"},
+       "password_file, databases, connect_timeout, jobs_conninfo and jobs_password_file.\n"},
       {"servers: [{name: a, conninfo: '', password: swordfish}]",
        "c.yaml:1:35: servers: unknown key \"password\"; hint: The keys here are name, conninfo, "
-       "password_file, databases and connect_timeout.\n"},
+       "password_file, databases, connect_timeout, jobs_conninfo and jobs_password_file.\n"},
       {"servers: [{name: a, conninfo: '', connect_timeout: 0s}]",
        "c.yaml:1:52: servers.connect_timeout: 0s is out of range" + std::string(kTimeouts)},
       {"servers: [{name: a, conninfo: '', databases: x}]",

@@ -48,8 +48,16 @@ constexpr JobOption kSweepOptions[] = {
     {.name = "note", .kind = OptionKind::kText, .fallback = "", .help = "For people."},
 };
 constexpr JobOption kCallOptions[] = {
-    {.name = "text", .kind = OptionKind::kText, .help = "What is called.", .required = true},
-    {.name = "every", .kind = OptionKind::kTexts, .help = "For whom.", .required = true},
+    {.name = "text",
+     .kind = OptionKind::kText,
+     .fallback = "",
+     .help = "What is called.",
+     .required = true},
+    {.name = "every",
+     .kind = OptionKind::kTexts,
+     .fallback = "",
+     .help = "For whom.",
+     .required = true},
 };
 
 const JobSpec kCall = {.name = "call", .summary = "Calls.", .options = kCallOptions};
@@ -215,16 +223,16 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
   EXPECT_EQ(config.jobs_lease, seconds(3));
   EXPECT_EQ(
       Warnings(kFull),
-      "c.yaml:2:48: servers.jobs_conninfo: holds a password in plain text; hint: Move it to a "
+      "c.yaml:2:52: servers.jobs_conninfo: holds a password in plain text; hint: Move it to a "
       "file: "
       "jobs_password_file here, or passfile in the conninfo.\n"
-      "c.yaml:2:111: servers.jobs_password_file: the file does not exist; hint: Create it with "
+      "c.yaml:2:115: servers.jobs_password_file: the file does not exist; hint: Create it with "
       "mode "
       "0600; a relative path begins at the configuration file.\n"
       "c.yaml:5:23: jobs_state_directory: the directory does not exist; hint: Without it the end "
       "of "
       "a run is forgotten when the database is away and pgsteward ends.\n"
-      "c.yaml:38:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
+      "c.yaml:37:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
       "0600; a relative path begins at the configuration file.\n");
 }
 
@@ -240,7 +248,7 @@ TEST_F(ConfigJobsTest, MasksAPasswordInAnOption) {
   EXPECT_EQ(Warnings(text),
             "c.yaml:4:17: jobs.sweep.note: holds a password in plain text; hint: Move it to a "
             "file.\n");
-  EXPECT_THAT(PrintConfig(Load(text)), HasSubstr("    note: \"host=h password=<secret>\"\n"));
+  EXPECT_THAT(PrintConfig(Load(text)), HasSubstr("    note: \"password=<secret> host=h\"\n"));
 }
 
 TEST_F(ConfigJobsTest, SameJobsSeesWhatJobsDependOn) {
@@ -337,7 +345,7 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "case "
        "letters, digits, dashes or underscores."},
       {"  ? ''\n  : {type: sweep}\n",
-       "4:5: jobs.: the name of a job: is empty; hint: Write 1 to 63 lower case letters, digits, "
+       "4:5: jobs: the name of a job: is empty; hint: Write 1 to 63 lower case letters, digits, "
        "dashes or underscores."},
       {"  sweep: {}\n  sweep: {}\n",
        "5:3: jobs: duplicate key \"sweep\", first in line 4; hint: Keep one of them."},
@@ -358,7 +366,7 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "quotes."},
       // when
       {"  sweep: {schedule: 15 25 * * *}\n",
-       "4:21: jobs.sweep.schedule: \"25\" is not an hour; hint: Write 0 to 23."},
+       "4:21: jobs.sweep.schedule: \"25\" in the hour field is out of range; hint: This field takes 0 to 23, *, lists (1,3), ranges (1-5) and steps (*/2, 1-5/2)."},
       {"  sweep: {schedule: nightly}\n",
        "4:21: jobs.sweep.schedule: \"nightly\" is not a schedule; hint: Write five cron fields "
        "(0 2 * * *), @daily, every 15m or manual."},
@@ -465,8 +473,9 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrongWithAllJobs) {
 }
 
 TEST_F(ConfigJobsTest, NeverRepeatsASecret) {
-  for (const std::string& key : {"schedule", "time_zone", "type", "server", "older_than", "rows"}) {
-    const std::string errors = JobErrors("  sweep: {" + key + ": 'host=h password=swordfish'}\n");
+  for (const char* key : {"schedule", "time_zone", "type", "server", "older_than", "rows"}) {
+    const std::string errors =
+        JobErrors(std::string("  sweep: {") + key + ": 'host=h password=swordfish'}\n");
     EXPECT_NE(errors, "accepted") << key;
     EXPECT_THAT(errors, Not(HasSubstr("swordf"))) << key;
   }
