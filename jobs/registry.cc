@@ -5,11 +5,17 @@
 namespace pgsteward {
 
 // Each in its own file; alphabetical here.
+extern const JobSpec kArchivePartitions;
+extern const JobSpec kArchivePurge;
+extern const JobSpec kMessageArchive;
 extern const JobSpec kReaper;
 
 namespace {
 
 constexpr auto kJobs = std::to_array<const JobSpec*>({
+    &kArchivePartitions,
+    &kArchivePurge,
+    &kMessageArchive,
     &kReaper,
 });
 
