@@ -6,12 +6,16 @@ namespace pgsteward {
 
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
+extern const JobSpec kMessageUnarchive;
+extern const JobSpec kOrphanPurge;
 
 namespace {
 
 constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
+    &kMessageUnarchive,
+    &kOrphanPurge,
 });
 
 }  // namespace
