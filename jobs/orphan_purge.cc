@@ -38,15 +38,19 @@ SELECT EXISTS (SELECT FROM public.chat_sessions) AND EXISTS (SELECT FROM public.
        EXISTS (SELECT FROM public.messages_archive)
 )sql";
 
-// Foreign keys to both that are in force: an orphan can only have come past them.
-bool Guarded(const ArchiveFacts& facts) {
-  bool chat = false;
-  bool user = false;
-  for (const TableLink& link : facts.archive.references) {
-    chat = chat || (link.column == "session_id" && link.table == "public.chat_sessions");
-    user = user || (link.column == "user_id" && link.table == "public.users");
-  }
-  return chat && user;
+// Foreign keys to both that hold for all rows: an orphan can only have come past them.
+constexpr std::string_view kGuardedSql = R"sql(
+SELECT count(DISTINCT f.confrelid) = 2
+FROM pg_constraint AS f
+WHERE f.conrelid = 'public.messages_archive'::regclass AND f.contype = 'f' AND f.convalidated
+    AND f.confrelid IN (to_regclass('public.users'), to_regclass('public.chat_sessions'))
+)sql";
+
+Task<Result<bool>> IsGuarded(Database& db) {
+  std::string sql(kGuardedSql);
+  auto rows = co_await db.Query(std::move(sql), PgValues(), kTimeout);
+  if (!rows) co_return rows.error();
+  co_return rows->Bool(0, 0);
 }
 
 class OrphanBatches : public BatchWork {
@@ -82,7 +86,7 @@ class OrphanBatches : public BatchWork {
   std::string last_id_;
 };
 
-Task<Result<void>> Plan(JobContext& context, const ArchiveFacts& facts, JobReport& report) {
+Task<Result<void>> Plan(JobContext& context, JobReport& report) {
   std::string sql = "SELECT count(*) FILTER (WHERE NOT m.held), count(*) FILTER (WHERE m.chat_gone "
                     "AND NOT m.held), count(*) FILTER (WHERE m.user_gone AND NOT m.held), "
                     "count(*) FILTER (WHERE m.held), min(m.created_at)::text, "
@@ -105,7 +109,9 @@ Task<Result<void>> Plan(JobContext& context, const ArchiveFacts& facts, JobRepor
   if (rows->Text(0, 3) != "0") {
     plan.push_back(std::string(rows->Text(0, 3)) + " more stay: under a hold");
   }
-  plan.emplace_back(Guarded(facts)
+  auto guarded = co_await IsGuarded(context.db);
+  if (!guarded) co_return guarded.error();
+  plan.emplace_back(*guarded
                         ? "foreign keys to public.chat_sessions and public.users are in force"
                         : "the archive lacks a foreign key to public.chat_sessions or "
                           "public.users: there will be orphans again");
@@ -127,7 +133,7 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
     report.plan.push_back("would not begin: " + report.reason);
     co_return Result<void>();
   }
-  if (context.dry_run) co_return co_await Plan(context, *facts, report);
+  if (context.dry_run) co_return co_await Plan(context, report);
   OrphanBatches batches;
   BatchPolicy policy = ArchiveBatchPolicy(context.options);
   policy.most_rows = context.options.Integer("max_rows");
@@ -139,7 +145,10 @@ Task<Result<Backlog>> Measure(JobSession& db, const JobOptions&, const std::stri
   Backlog backlog;
   auto facts = co_await ReadArchiveFacts(db);
   if (!facts) co_return facts.error();
-  if (!facts->archive.exists || Guarded(*facts)) co_return backlog;
+  if (!facts->archive.exists) co_return backlog;
+  auto guarded = co_await IsGuarded(db);
+  if (!guarded) co_return guarded.error();
+  if (*guarded) co_return backlog;
   std::string sql = "SELECT count(*) FROM (SELECT FROM public.messages_archive AS m WHERE " +
                     OrphanSql() + " LIMIT 1000000) AS o";
   auto rows = co_await db.Query(std::move(sql), PgValues(), kBacklogTimeout);

@@ -1,0 +1,1 @@
+#include "tests/jobs/purge_fixture.h"
