@@ -361,7 +361,9 @@ TEST_F(ArchivePurgeTest, LeavesForeignTablesDefaultsAndThingsThatOthersDependOn)
   FillThreeMonths();
   Partition();
   Exec(R"(
-    ALTER TABLE public.messages_archive DROP CONSTRAINT messages_archive_pkey;
+    ALTER TABLE public.messages_archive DROP CONSTRAINT messages_archive_pkey,
+      DROP CONSTRAINT messages_archive_session_id_fkey,
+      DROP CONSTRAINT messages_archive_user_id_fkey;
     CREATE EXTENSION file_fdw;
     CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
     CREATE FOREIGN TABLE public.cold PARTITION OF public.messages_archive

@@ -1,4 +1,5 @@
 #include "schema/check.h"
+#include "schema/versions.h"
 #include "tests/jobs/purge_fixture.h"
 #include "tests/support/run_coro.h"
 
@@ -8,7 +9,7 @@ namespace {
 Task<Result<SchemaCheck>> OpenAndCheck(JobSession& db) {
   auto opened = co_await db.Open();
   if (!opened) co_return opened.error();
-  co_return co_await CheckHubSchema(db, std::chrono::seconds(20));
+  co_return co_await CheckSchema(db, HubSchema(), std::chrono::seconds(20));
 }
 
 class PartitionedArchiveTest : public PurgeTest {
