@@ -55,7 +55,7 @@ std::optional<int> Number(std::string_view text) {
 }
 
 Result<int> Value(const Field& field, std::string_view text, std::string_view item) {
-  const auto word = std::find(field.words.begin(), field.words.end(), text);
+  const auto word = std::find(field.words.begin(), field.words.end(), LowerCase(text));
   if (word != field.words.end()) {
     return field.least + static_cast<int>(word - field.words.begin());
   }
@@ -67,7 +67,7 @@ Result<int> Value(const Field& field, std::string_view text, std::string_view it
   return *number;
 }
 
-// "*", "a", "a-b", "*/n" and "a-b/n", in lower case.
+// "*", "a", "a-b", "*/n" and "a-b/n".
 Result<std::uint64_t> Item(const Field& field, std::string_view item) {
   const auto slash = item.find('/');
   const std::string_view range = item.substr(0, slash);
@@ -111,17 +111,17 @@ struct FieldSets {
 };
 
 Result<FieldSets> ReadField(const Field& field, std::string_view text) {
-  const std::string lower = LowerCase(text);
   FieldSets sets;
-  sets.star = lower.front() == '*';
-  std::string_view rest = lower;
+  sets.star = text.front() == '*';
+  std::string_view rest = text;
   while (true) {
     const auto comma = rest.find(',');
     const std::string_view item = rest.substr(0, comma);
     if (item.empty()) return BadField(field, text, "has an empty place in its list");
-    if (&field == &kDay && item == "l") {
+    if (&field == &kDay && (item == "l" || item == "L")) {
       sets.last = 1;
-    } else if (&field == &kWeekday && item.size() > 1 && item.back() == 'l') {
+    } else if (&field == &kWeekday && item.size() > 1 &&
+               (item.back() == 'l' || item.back() == 'L')) {
       const auto day = Value(field, item.substr(0, item.size() - 1), item);
       if (!day) return day.error();
       sets.last |= std::uint64_t{1} << (*day % 7);

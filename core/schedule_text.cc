@@ -37,7 +37,13 @@ std::optional<std::chrono::minutes> ReadClock(std::string_view text) {
   return std::chrono::minutes(minutes);
 }
 
-std::string ShownSchedule(std::string_view text) { return Shown(text, "*,@?#$~"); }
+std::string ShownSchedule(std::string_view text) {
+  // Only in front is "@" a macro's; elsewhere a password may stand before it.
+  const bool macro = text.starts_with('@');
+  std::string shown = Shown(text.substr(macro ? 1 : 0), "*,?#$~");
+  if (macro && shown.front() == '"') shown.insert(1, "@");
+  return shown;
+}
 
 Error BadSchedule(std::string message, std::string hint) {
   return Error(Errc::kBadConfig, std::move(message), {}, std::move(hint));

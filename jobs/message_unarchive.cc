@@ -146,8 +146,7 @@ Task<Result<void>> Plan(JobContext& context, const UnarchiveScope& scope, JobRep
                    " are in public.messages too; where the rows differ, the archived one is set "
                    "aside in pgsteward.quarantine");
   }
-  auto effect = co_await TriggerEffect(context.db,
-                                       context.options.Text("trigger_mode") == "guard");
+  auto effect = co_await TriggerEffect(context.db, context.options.Text("trigger_mode") == "guard");
   if (!effect) co_return effect.error();
   plan.push_back(effect->empty() ? "message_count and updated_at of the chats stay as they are"
                                  : *effect);
@@ -169,6 +168,8 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   if (!held) co_return held.error();
   if (!*held) co_return Result<void>();
   if (guard) policy.transaction.local.emplace_back("pgsteward.archiving", "on");
+  // The documented trigger names chat_sessions without its schema.
+  if (!effect->empty()) policy.transaction.local.push_back(TriggerSearchPath());
   UnarchiveBatches batches(*scope, context.job, context.run_id);
   auto done = co_await RunInBatches(context, batches, policy, report);
   report.details["checksum"] = batches.Checksum();

@@ -87,14 +87,14 @@ class OrphanBatches : public BatchWork {
 };
 
 Task<Result<void>> Plan(JobContext& context, JobReport& report) {
-  std::string sql = "SELECT count(*) FILTER (WHERE NOT m.held), count(*) FILTER (WHERE m.chat_gone "
-                    "AND NOT m.held), count(*) FILTER (WHERE m.user_gone AND NOT m.held), "
-                    "count(*) FILTER (WHERE m.held), min(m.created_at)::text, "
-                    "max(m.created_at)::text\nFROM (SELECT m.created_at, " +
-                    ChatGoneSql() + " AS chat_gone, " + UserGoneSql() + " AS user_gone, " +
-                    HeldSql("m") +
-                    " AS held FROM public.messages_archive AS m) AS m "
-                    "WHERE m.chat_gone OR m.user_gone";
+  std::string sql =
+      "SELECT count(*) FILTER (WHERE NOT m.held), count(*) FILTER (WHERE m.chat_gone "
+      "AND NOT m.held), count(*) FILTER (WHERE m.user_gone AND NOT m.held), "
+      "count(*) FILTER (WHERE m.held), min(m.created_at)::text, "
+      "max(m.created_at)::text\nFROM (SELECT m.created_at, " +
+      ChatGoneSql() + " AS chat_gone, " + UserGoneSql() + " AS user_gone, " + HeldSql("m") +
+      " AS held FROM public.messages_archive AS m) AS m "
+      "WHERE m.chat_gone OR m.user_gone";
   auto rows = co_await context.db.Query(std::move(sql), PgValues(), kCountTimeout);
   if (!rows) co_return rows.error();
   auto& plan = report.plan;
@@ -111,10 +111,9 @@ Task<Result<void>> Plan(JobContext& context, JobReport& report) {
   }
   auto guarded = co_await IsGuarded(context.db);
   if (!guarded) co_return guarded.error();
-  plan.emplace_back(*guarded
-                        ? "foreign keys to public.chat_sessions and public.users are in force"
-                        : "the archive lacks a foreign key to public.chat_sessions or "
-                          "public.users: there will be orphans again");
+  plan.emplace_back(*guarded ? "foreign keys to public.chat_sessions and public.users are in force"
+                             : "the archive lacks a foreign key to public.chat_sessions or "
+                               "public.users: there will be orphans again");
   co_return Result<void>();
 }
 
@@ -128,8 +127,9 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   if (!parents) co_return parents.error();
   if (!parents->Bool(0, 0) && parents->Bool(0, 1)) {
     report.status = RunStatus::kSkipped;
-    report.reason = "no_parents: public.users or public.chat_sessions is empty, so everything "
-                    "would be an orphan";
+    report.reason =
+        "no_parents: public.users or public.chat_sessions is empty, so everything "
+        "would be an orphan";
     report.plan.push_back("would not begin: " + report.reason);
     co_return Result<void>();
   }

@@ -4,10 +4,12 @@
 
 namespace pgsteward {
 
+// Each in its own file; alphabetical here.
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
 extern const JobSpec kMessageUnarchive;
 extern const JobSpec kOrphanPurge;
+extern const JobSpec kReaper;
 
 namespace {
 
@@ -16,6 +18,7 @@ constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePurge,
     &kMessageUnarchive,
     &kOrphanPurge,
+    &kReaper,
 });
 
 }  // namespace

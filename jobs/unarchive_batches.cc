@@ -35,9 +35,9 @@ std::uint64_t Unsigned(std::string_view text) {
 }  // namespace
 
 Task<Result<BatchOutcome>> HoldBatches::Run(JobSession& db, int size) {
-  std::string sql = walk_.Sql(scope_.OnlySql(),
-                              scope_.RunSql() + " AND " + UnarchiveScope::RestorableSql() +
-                                  " AND NOT " + HeldSql("m", "$8::timestamptz"));
+  std::string sql =
+      walk_.Sql(scope_.OnlySql(), scope_.RunSql() + " AND " + UnarchiveScope::RestorableSql() +
+                                      " AND NOT " + HeldSql("m", "$8::timestamptz"));
   sql +=
       ",\nheld AS (INSERT INTO pgsteward.retention_hold (session_id, until, reason)\n"
       " SELECT DISTINCT s.session_id, $8::timestamptz, $9::text FROM scan AS s\n"

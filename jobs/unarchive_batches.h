@@ -38,8 +38,8 @@ class UnarchiveBatches : public BatchWork {
   Task<Result<void>> Quarantine(JobSession& db) override;
   void Rewind() override { walk_.Rewind(); }
 
-  // Of all rows that were moved, in any order: the sum of their hashes modulo 2^64, in hex. The same
-  // for what was taken out and what was put in, else the batch was rolled back.
+  // Of all rows that were moved, in any order: the sum of their hashes modulo 2^64, in hex. The
+  // same for what was taken out and what was put in, else the batch was rolled back.
   std::string Checksum() const;
 
  private:

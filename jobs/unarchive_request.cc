@@ -21,8 +21,8 @@ bool IsUuid(std::string_view text) {
 Result<UnarchiveRequest> ParseUnarchive(const std::map<std::string, std::string>& arguments) {
   UnarchiveRequest request;
   const std::pair<const char*, std::string*> known[] = {
-      {"chat", &request.chat}, {"user", &request.user},   {"run", &request.run},
-      {"from", &request.from}, {"to", &request.to},       {"until", &request.until},
+      {"chat", &request.chat},     {"user", &request.user}, {"run", &request.run},
+      {"from", &request.from},     {"to", &request.to},     {"until", &request.until},
       {"reason", &request.reason},
   };
   for (const auto& [name, value] : arguments) {

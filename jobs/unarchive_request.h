@@ -11,9 +11,9 @@ namespace pgsteward {
 struct UnarchiveRequest {
   std::string chat;
   std::string user;
-  std::string run;   // of message_archive
-  std::string from;  // created_at, inclusive; as written
-  std::string to;    // exclusive
+  std::string run;                 // of message_archive
+  std::string from;                // created_at, inclusive; as written
+  std::string to;                  // exclusive
   std::string until = "infinity";  // of the hold
   std::string reason;
 

@@ -82,8 +82,7 @@ Result<void> CheckTables(const ArchiveFacts& facts, UnarchiveScope& scope) {
                  "role " + QuoteIdentifier(facts.role) + " may not write into public.messages",
                  "42501", "Run schema/job_roles.sql.");
   }
-  scope.conflict_target =
-      facts.live.HasUnique({"id"}) ? "\"id\"" : "\"id\", \"created_at\"";
+  scope.conflict_target = facts.live.HasUnique({"id"}) ? "\"id\"" : "\"id\", \"created_at\"";
   if (!facts.live.HasUnique({"id"}) && !facts.live.HasUnique({"id", "created_at"})) {
     return Refused("public.messages has no unique index on id",
                    "ALTER TABLE public.messages ADD PRIMARY KEY (id).");
@@ -138,8 +137,8 @@ Task<Result<UnarchiveScope>> ReadUnarchiveScope(JobContext& context) {
   auto request = ParseUnarchive(context.arguments);
   if (!request) co_return request.error();
   scope.request = std::move(*request);
-  scope.reason = scope.request.reason.empty() ? "unarchived by run " + context.run_id
-                                              : scope.request.reason;
+  scope.reason =
+      scope.request.reason.empty() ? "unarchived by run " + context.run_id : scope.request.reason;
   auto facts = co_await ReadArchiveFacts(context.db);
   if (!facts) co_return facts.error();
   auto checked = CheckTables(*facts, scope);

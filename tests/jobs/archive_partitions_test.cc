@@ -21,9 +21,10 @@ class ArchivePartitionsTest : public PurgeTest {
         AND c.relname < 'messages_archive_y' || to_char(now() AT TIME ZONE 'UTC', 'YYYY"m"MM'))");
   }
   std::string Coming(int months) const {
-    return Value("SELECT string_agg(to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * "
-                 "interval '1 month', '\"y\"YYYY\"m\"MM'), ' ' ORDER BY n) FROM generate_series(0, " +
-                 std::to_string(months) + ") n");
+    return Value(
+        "SELECT string_agg(to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * "
+        "interval '1 month', '\"y\"YYYY\"m\"MM'), ' ' ORDER BY n) FROM generate_series(0, " +
+        std::to_string(months) + ") n");
   }
 };
 
@@ -136,7 +137,8 @@ TEST_F(ArchivePartitionsTest, WaitsForWritersOnlyALittleAndTriesAgain) {
   RunResult run = Run(job_, {{"attempts", "1"}});
   EXPECT_EQ(run.Text(), "error 55P03 canceling statement due to lock timeout");
   EXPECT_EQ(Old(), "");
-  EXPECT_EQ(Value("SELECT count(*) FROM pg_class WHERE relname = 'messages_archive_y2001m02'"), "0");
+  EXPECT_EQ(Value("SELECT count(*) FROM pg_class WHERE relname = 'messages_archive_y2001m02'"),
+            "0");
 
   int asked = 0;
   control_.on_stop_reason = [&] {

@@ -11,7 +11,8 @@ class ArchivePurgeTest : public PurgeTest {
 
   // So that the cut-off is midnight (UTC) of `day` in whatever year the test runs.
   Options Since(const std::string& day, Options more = {}) const {
-    more["older_than"] = Value("SELECT ((now() AT TIME ZONE 'UTC')::date - '" + day + "'::date) || ' days'");
+    more["older_than"] =
+        Value("SELECT ((now() AT TIME ZONE 'UTC')::date - '" + day + "'::date) || ' days'");
     more.insert({"require_backup", "false"});
     return more;
   }
@@ -27,8 +28,9 @@ class ArchivePurgeTest : public PurgeTest {
       WHERE relname LIKE 'messages\_archive\_y%' AND relkind = 'r' AND NOT relispartition)");
   }
   std::string Pending() const {
-    return Value("SELECT coalesce(string_agg(inhrelid::regclass::text, ' '), '') FROM pg_inherits "
-                 "WHERE inhdetachpending");
+    return Value(
+        "SELECT coalesce(string_agg(inhrelid::regclass::text, ' '), '') FROM pg_inherits "
+        "WHERE inhdetachpending");
   }
 };
 
@@ -45,8 +47,7 @@ TEST_F(ArchivePurgeTest, HasNoAgeOfItsOwn) {
 TEST_F(ArchivePurgeTest, DestroysNothingThatNoProvenBackupHolds) {
   FillThreeMonths();
   const Options options = Since("2020-03-15", {{"require_backup", "true"}});
-  EXPECT_EQ(Run(job_, options).Text(),
-            "skipped no_backup: no backup is proven to be restorable");
+  EXPECT_EQ(Run(job_, options).Text(), "skipped no_backup: no backup is proven to be restorable");
   ProveBackup("'2020-03-14 00:00:00+00'");
   EXPECT_EQ(Run(job_, options).Text(),
             "skipped no_backup: the newest proven one covers rows until 2020-03-14 00:00:00+00, "
@@ -103,20 +104,28 @@ TEST_F(ArchivePurgeTest, KeepsWhatIsHeldByChatByUserAndByTheUsersChat) {
   Archive(1, "2020-01-01 00:00:00+00", 4);
   Archive(2, "2020-01-01 00:00:00+00", 4);
   Archive(3, "2020-01-01 00:00:00+00", 4);
-  Exec("UPDATE public.messages_archive SET user_id = NULL WHERE session_id = '" + Chat(2) + "';"
-       "UPDATE public.messages_archive SET user_id = '" + User(1) + "' WHERE session_id = '" +
-       Chat(3) + "' AND created_at < '2020-01-01 02:00:00+00';"
-       "INSERT INTO pgsteward.retention_hold (session_id, reason) VALUES ('" + Chat(1) + "', 'x');"
-       "INSERT INTO pgsteward.retention_hold (user_id, reason) VALUES ('" + User(2) + "', 'x');"
-       "INSERT INTO pgsteward.retention_hold (session_id, reason, until) VALUES ('" + Chat(3) +
-       "', 'over', now() - interval '1 second')");
+  Exec("UPDATE public.messages_archive SET user_id = NULL WHERE session_id = '" + Chat(2) +
+       "';"
+       "UPDATE public.messages_archive SET user_id = '" +
+       User(1) + "' WHERE session_id = '" + Chat(3) +
+       "' AND created_at < '2020-01-01 02:00:00+00';"
+       "INSERT INTO pgsteward.retention_hold (session_id, reason) VALUES ('" +
+       Chat(1) +
+       "', 'x');"
+       "INSERT INTO pgsteward.retention_hold (user_id, reason) VALUES ('" +
+       User(2) +
+       "', 'x');"
+       "INSERT INTO pgsteward.retention_hold (session_id, reason, until) VALUES ('" +
+       Chat(3) + "', 'over', now() - interval '1 second')");
   const RunResult run = Run(job_, Since("2020-02-01"));
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.rows_done, 4);
   EXPECT_EQ(Months(), "2020-01:8");
   // The user's rows in another chat, as well as the answers in their own.
-  Exec("TRUNCATE pgsteward.retention_hold;"
-       "INSERT INTO pgsteward.retention_hold (user_id, reason) VALUES ('" + User(1) + "', 'x')");
+  Exec(
+      "TRUNCATE pgsteward.retention_hold;"
+      "INSERT INTO pgsteward.retention_hold (user_id, reason) VALUES ('" +
+      User(1) + "', 'x')");
   Exec("UPDATE public.messages_archive SET user_id = NULL WHERE session_id = '" + Chat(1) + "'");
   EXPECT_EQ(Run(job_, Since("2020-02-01")).report.rows_done, 4);
   EXPECT_EQ(Months(), "2020-01:4");
@@ -160,9 +169,10 @@ TEST_F(ArchivePurgeTest, EmptiesAMonthWithHeldRowsInBatches) {
   Archive(3, "2020-01-20 00:00:00+00", 2);
   Partition();
   Exec("INSERT INTO pgsteward.retention_hold (session_id, reason) VALUES ('" + Chat(3) + "', 'x')");
-  EXPECT_EQ(DryRun(job_, Since("2020-03-01")).report.plan[6],
-            "delete from public.messages_archive_y2020m01 in batches: of 7 rows 2 are held and 0 in "
-            "no proven backup");
+  EXPECT_EQ(
+      DryRun(job_, Since("2020-03-01")).report.plan[6],
+      "delete from public.messages_archive_y2020m01 in batches: of 7 rows 2 are held and 0 in "
+      "no proven backup");
   const RunResult run = Run(job_, Since("2020-03-01"));
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.details.at("partitions_dropped"), "1");
@@ -177,7 +187,8 @@ TEST_F(ArchivePurgeTest, WaitsForReadersATimeAndFinishesNextTime) {
   FillThreeMonths();
   Partition();
   PgClient reader = Connect();
-  reader.Exec("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM public.messages_archive");
+  reader.Exec(
+      "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM public.messages_archive");
   RunResult run = Run(job_, Since("2020-02-01", {{"attempts", "2"}}));
   EXPECT_EQ(run.Text(),
             "partial locked: public.messages_archive_y2020m01 is in use; the next run goes on with "
@@ -289,8 +300,9 @@ TEST_F(ArchivePurgeTest, FinishesSomebodysDetachAndDoesNotDropTheirTable) {
   reader.Exec("BEGIN; SELECT count(*) FROM public.messages_archive");
   PgClient owner = Connect();
   owner.Exec("SET statement_timeout = '300ms'");
-  EXPECT_ANY_THROW(owner.Exec("ALTER TABLE public.messages_archive DETACH PARTITION "
-                              "public.messages_archive_y2020m02 CONCURRENTLY"));
+  EXPECT_ANY_THROW(
+      owner.Exec("ALTER TABLE public.messages_archive DETACH PARTITION "
+                 "public.messages_archive_y2020m02 CONCURRENTLY"));
   EXPECT_EQ(Pending(), "messages_archive_y2020m02");
   reader.Exec("COMMIT");
   const RunResult run = Run(job_, Since("2020-03-01"));
@@ -306,7 +318,8 @@ TEST_F(ArchivePurgeTest, LosesNothingButWhatIsOldWhenItsBackendIsKilled) {
   Archive(1, "2019-01-01 00:00:00+00", 3000);
   Archive(2, "2020-02-01 00:00:00+00", 3);
   control_.on_progress = [&](const JobReport& so_far) {
-    if (so_far.rows_done >= 1000) Postgres().TerminateBackends("application_name LIKE '%job/test%'");
+    if (so_far.rows_done >= 1000)
+      Postgres().TerminateBackends("application_name LIKE '%job/test%'");
   };
   const RunResult killed = Run(job_, Since("2020-01-01", {{"nice", "0"}}));
   ASSERT_FALSE(killed.outcome);
@@ -324,8 +337,9 @@ TEST_F(ArchivePurgeTest, LosesNothingButWhatIsOldWhenItsBackendIsKilled) {
 TEST_F(ArchivePurgeTest, GoesRoundRowsThatAreLockedAndComesBack) {
   FillThreeMonths();
   PgClient other = Connect();
-  other.Exec("BEGIN; SELECT FROM public.messages_archive WHERE created_at = '2020-01-10 02:00:00+00' "
-             "FOR UPDATE");
+  other.Exec(
+      "BEGIN; SELECT FROM public.messages_archive WHERE created_at = '2020-01-10 02:00:00+00' "
+      "FOR UPDATE");
   RunResult run = Run(job_, Since("2020-03-01"));
   EXPECT_EQ(run.Text(), "partial skipped_locked: other sessions hold the rows");
   EXPECT_EQ(run.report.rows_done, 9);
@@ -343,7 +357,7 @@ TEST_F(ArchivePurgeTest, DeletesRowByRowWhereADeleteTriggerWantsToSeeThem) {
   Exec(R"(
     CREATE TABLE public.seen (id uuid);
     CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS
-      $$BEGIN INSERT INTO public.seen VALUES (OLD.id); RETURN OLD; END$$;
+      $$BEGIN INSERT INTO seen VALUES (OLD.id); RETURN OLD; END$$;
     CREATE TRIGGER audit AFTER DELETE ON public.messages_archive
       FOR EACH ROW EXECUTE FUNCTION public.see();
   )");
@@ -375,8 +389,9 @@ TEST_F(ArchivePurgeTest, LeavesForeignTablesDefaultsAndThingsThatOthersDependOn)
   EXPECT_EQ(run.Text(), "partial depended_on: objects depend on public.messages_archive_y2020m01");
   EXPECT_EQ(Months(), "2020-03:5");
   EXPECT_EQ(Value("SELECT count(*) FROM public.january"), "5");
-  Exec("DROP VIEW public.january; DROP FOREIGN TABLE public.cold;"
-       "CREATE TABLE public.rest PARTITION OF public.messages_archive DEFAULT");
+  Exec(
+      "DROP VIEW public.january; DROP FOREIGN TABLE public.cold;"
+      "CREATE TABLE public.rest PARTITION OF public.messages_archive DEFAULT");
   Archive(1, "1999-01-01 00:00:00+00", 2);
   // DETACH CONCURRENTLY is refused beside a default partition.
   Archive(1, "2020-03-01 00:00:00+00", 2);
@@ -406,14 +421,16 @@ TEST_F(ArchivePurgeTest, WorksWithTheLeastRightsAndSaysWhatIsMissing) {
   EXPECT_EQ(run.report.details.at("in_batches_because"), "not the owner");
   EXPECT_EQ(Months(), "2020-02:5 2020-03:5");
 
-  Exec("ALTER TABLE public.messages_archive ENABLE ROW LEVEL SECURITY;"
-       "ALTER ROLE pgsteward_jobs NOBYPASSRLS");
+  Exec(
+      "ALTER TABLE public.messages_archive ENABLE ROW LEVEL SECURITY;"
+      "ALTER ROLE pgsteward_jobs NOBYPASSRLS");
   run = Run(job_, Since("2020-03-01"));
   EXPECT_EQ(run.Text(),
             "error 42501 row level security hides rows of public.messages_archive from role "
             "\"pgsteward_jobs\"");
-  Exec("ALTER ROLE pgsteward_jobs BYPASSRLS;"
-       "REVOKE DELETE ON public.messages_archive FROM pgsteward_jobs");
+  Exec(
+      "ALTER ROLE pgsteward_jobs BYPASSRLS;"
+      "REVOKE DELETE ON public.messages_archive FROM pgsteward_jobs");
   EXPECT_EQ(Run(job_, Since("2020-03-01")).Text(),
             "error 42501 role \"pgsteward_jobs\" may not read, lock and delete rows of "
             "public.messages_archive");
@@ -424,7 +441,9 @@ TEST_F(ArchivePurgeTest, WorksWithTheLeastRightsAndSaysWhatIsMissing) {
 
 TEST_F(ArchivePurgeTest, RefusesWhatHangsOnTheArchive) {
   FillThreeMonths();
-  Exec("CREATE TABLE public.stars (message uuid REFERENCES public.messages_archive ON DELETE CASCADE)");
+  Exec(
+      "CREATE TABLE public.stars (message uuid REFERENCES public.messages_archive ON DELETE "
+      "CASCADE)");
   EXPECT_EQ(Run(job_, Since("2020-02-01")).Text(),
             "error  rows of public.stars refer to the archive (constraint \"stars_message_fkey\")");
   Exec("DROP TABLE public.stars");

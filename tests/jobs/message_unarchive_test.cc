@@ -63,9 +63,10 @@ class MessageUnarchiveTest : public PurgeTest {
       FROM public.chat_sessions s)");
   }
   std::string Digest(const char* table) const {
-    return Value("SELECT md5(string_agg((id, session_id, user_id, content, is_from_user, metadata, "
-                 "created_at)::text, ',' ORDER BY id)) FROM public." +
-                 std::string(table) + " WHERE session_id = '" + Chat(1) + "'");
+    return Value(
+        "SELECT md5(string_agg((id, session_id, user_id, content, is_from_user, metadata, "
+        "created_at)::text, ',' ORDER BY id)) FROM public." +
+        std::string(table) + " WHERE session_id = '" + Chat(1) + "'");
   }
 };
 
@@ -110,9 +111,10 @@ TEST_F(MessageUnarchiveTest, BringsAChatBackAsItWasUnderAHold) {
   EXPECT_EQ(Months(), "2020-02:10");
   EXPECT_EQ(Digest("messages"), before);
   EXPECT_EQ(Holds(), "chat 1 infinity case 7");
-  EXPECT_EQ(Value("SELECT message_count || ' ' || updated_at FROM public.chat_sessions WHERE id = '" +
-                  Chat(1) + "'"),
-            "0 2020-06-01 00:00:00+00");
+  EXPECT_EQ(
+      Value("SELECT message_count || ' ' || updated_at FROM public.chat_sessions WHERE id = '" +
+            Chat(1) + "'"),
+      "0 2020-06-01 00:00:00+00");
 
   run = Unarchive({{"chat", Chat(1)}});
   EXPECT_EQ(run.Text(), "ok");
@@ -139,8 +141,10 @@ TEST_F(MessageUnarchiveTest, HoldsEachChatOnceAndOnlyThoseWithRows) {
 TEST_F(MessageUnarchiveTest, HoldsAUserAsAUser) {
   // An answer, of no user, in the chat of user 2; and one of user 2 in the chat of user 3.
   Exec("UPDATE public.messages_archive SET user_id = NULL WHERE session_id = '" + Chat(2) +
-       "' AND created_at < '2020-02-10 03:00:00+00'; UPDATE public.messages_archive SET user_id = '" +
-       User(2) + "' WHERE session_id = '" + Chat(3) + "' AND created_at = '2020-02-10 00:00:00+00'");
+       "' AND created_at < '2020-02-10 03:00:00+00'; UPDATE public.messages_archive SET user_id = "
+       "'" +
+       User(2) + "' WHERE session_id = '" + Chat(3) +
+       "' AND created_at = '2020-02-10 00:00:00+00'");
   const RunResult run = Unarchive({{"user", User(2)}, {"until", "2999-01-01"}});
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.rows_done, 6);
@@ -190,11 +194,12 @@ TEST_F(MessageUnarchiveTest, SetsAsideWhatIsThereOtherwiseAndTakesWhatIsTheSame)
     SELECT id, session_id, user_id, CASE WHEN created_at = '2020-01-10 02:00:00+00' THEN 'edited'
            ELSE content END, is_from_user, metadata, created_at
     FROM public.messages_archive WHERE created_at IN ('2020-01-10 01:00:00+00', '2020-01-10 02:00:00+00'))");
-  const std::string id = Value(
-      "SELECT id FROM public.messages_archive WHERE created_at = '2020-01-10 02:00:00+00'");
-  EXPECT_EQ(DryRun(job_, {}, {{"chat", Chat(1)}}).report.plan[2],
-            "2 ids are in public.messages too; where the rows differ, the archived one is set aside "
-            "in pgsteward.quarantine");
+  const std::string id =
+      Value("SELECT id FROM public.messages_archive WHERE created_at = '2020-01-10 02:00:00+00'");
+  EXPECT_EQ(
+      DryRun(job_, {}, {{"chat", Chat(1)}}).report.plan[2],
+      "2 ids are in public.messages too; where the rows differ, the archived one is set aside "
+      "in pgsteward.quarantine");
   RunResult run = Unarchive({{"chat", Chat(1)}});
   EXPECT_EQ(run.Text(), "partial quarantined: see pgsteward.quarantine");
   EXPECT_EQ(run.report.rows_done, 4);
@@ -214,8 +219,9 @@ TEST_F(MessageUnarchiveTest, SetsAsideWhatIsThereOtherwiseAndTakesWhatIsTheSame)
 
 TEST_F(MessageUnarchiveTest, SetsAsideWhatTheLiveTableCannotStore) {
   // Too long for the full-text index that messages has and the archive has not.
-  Exec("UPDATE public.messages_archive SET content = (SELECT string_agg(md5(n::text), ' ') FROM "
-       "generate_series(1, 35000) n) WHERE created_at = '2020-01-10 02:00:00+00'");
+  Exec(
+      "UPDATE public.messages_archive SET content = (SELECT string_agg(md5(n::text), ' ') FROM "
+      "generate_series(1, 35000) n) WHERE created_at = '2020-01-10 02:00:00+00'");
   const RunResult run = Unarchive({{"chat", Chat(1)}});
   EXPECT_EQ(run.Text(), "partial quarantined: see pgsteward.quarantine");
   EXPECT_EQ(run.report.rows_done, 4);
@@ -234,17 +240,19 @@ TEST_F(MessageUnarchiveTest, SaysWhatTriggersDoWithoutAGuard) {
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.details.at("triggers"), effect);
   EXPECT_EQ(Value("SELECT message_count || ' ' || (updated_at > now() - interval '1 hour') FROM "
-                  "public.chat_sessions WHERE id = '" + Chat(1) + "'"),
+                  "public.chat_sessions WHERE id = '" +
+                  Chat(1) + "'"),
             "5 true");
   // A hub of before 1.2.0: nothing to be passed by.
-  Exec("DROP TRIGGER update_message_count_trigger ON public.messages;"
-       "CREATE TRIGGER update_message_count_trigger AFTER INSERT OR DELETE ON public.messages "
-       "FOR EACH ROW EXECUTE FUNCTION public.update_message_count()");
-  Exec("SET search_path = public; ALTER FUNCTION public.update_message_count() SET search_path = "
-       "public");
+  Exec(
+      "DROP TRIGGER update_message_count_trigger ON public.messages;"
+      "CREATE TRIGGER update_message_count_trigger AFTER INSERT OR DELETE ON public.messages "
+      "FOR EACH ROW EXECUTE FUNCTION public.update_message_count()");
   run = Unarchive({{"chat", Chat(2)}});
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.details.at("triggers"), effect);
+  EXPECT_EQ(Value("SELECT message_count FROM public.chat_sessions WHERE id = '" + Chat(2) + "'"),
+            "5");
 }
 
 TEST_F(MessageUnarchiveTest, LeavesOrphansToTheirOwnJob) {

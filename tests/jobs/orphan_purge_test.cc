@@ -14,10 +14,11 @@ TEST_F(OrphanPurgeTest, FindsNoneUnderForeignKeys) {
   const RunResult run = Run(job_);
   EXPECT_EQ(run.Text(), "ok");
   EXPECT_EQ(run.report.rows_done, 0);
-  EXPECT_EQ(DryRun(job_).report.plan,
-            (std::vector<std::string>{
-                "0 archived rows have lost what they belong to: of 0 the chat is gone, of 0 the user",
-                "foreign keys to public.chat_sessions and public.users are in force"}));
+  EXPECT_EQ(
+      DryRun(job_).report.plan,
+      (std::vector<std::string>{
+          "0 archived rows have lost what they belong to: of 0 the chat is gone, of 0 the user",
+          "foreign keys to public.chat_sessions and public.users are in force"}));
   Exec("DELETE FROM public.users WHERE id = '" + User(1) + "'");
   EXPECT_EQ(Months(), "");
 }
@@ -27,7 +28,8 @@ TEST_F(OrphanPurgeTest, ErasesWhatADeletedUserLeftInTheTableOfTheDocument) {
   Archive(2, "2020-02-01 00:00:00+00", 4);
   Archive(3, "2020-03-01 00:00:00+00", 5);
   // Of user 1, in a chat that stays; and of nobody. Each moment is one of a row of chat 1 too.
-  Exec("UPDATE public.messages_archive SET user_id = '" + User(1) + "' WHERE created_at = "
+  Exec("UPDATE public.messages_archive SET user_id = '" + User(1) +
+       "' WHERE created_at = "
        "'2020-02-01 01:00:00+00'; UPDATE public.messages_archive SET user_id = NULL WHERE "
        "created_at = '2020-02-01 02:00:00+00'");
   MakeLikeTable();
@@ -61,9 +63,11 @@ TEST_F(OrphanPurgeTest, ErasesWhatADeletedUserLeftInTheTableOfTheDocument) {
 TEST_F(OrphanPurgeTest, CountsOrphansPastAKeyThatWasNotValidated) {
   Archive(1, "2020-01-01 00:00:00+00", 3);
   MakeLikeTable();
-  Exec("DELETE FROM public.users WHERE id = '" + User(1) + "';"
+  Exec("DELETE FROM public.users WHERE id = '" + User(1) +
+       "';"
        "ALTER TABLE public.messages_archive ADD FOREIGN KEY (session_id) REFERENCES "
-       "public.chat_sessions NOT VALID, ADD FOREIGN KEY (user_id) REFERENCES public.users NOT VALID");
+       "public.chat_sessions NOT VALID, ADD FOREIGN KEY (user_id) REFERENCES public.users NOT "
+       "VALID");
   EXPECT_EQ(MeasureBacklog(job_)->rows, 3);
   EXPECT_EQ(Run(job_).report.rows_done, 3);
 }

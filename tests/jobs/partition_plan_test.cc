@@ -21,7 +21,8 @@ std::string Text(const std::vector<TimeRange>& ranges) {
 
 std::string Text(const std::vector<PlannedPartition>& planned) {
   std::string text;
-  for (const PlannedPartition& each : planned) text += each.name + " " + BoundsSql(each.range) + "\n";
+  for (const PlannedPartition& each : planned)
+    text += each.name + " " + BoundsSql(each.range) + "\n";
   return text;
 }
 

@@ -41,8 +41,9 @@ TEST_F(PartitionedArchiveTest, KeepsRowsRightsAndTheView) {
   Exec("INSERT INTO public.messages (session_id, content, created_at) VALUES ('" + Chat(1) +
        "', 'x', '2019-07-01+00')");
   Postgres().Psql(hub_, {"-q", "-f", PGSTEWARD_SCHEMA "/job_roles.sql"});
-  Exec("CREATE ROLE convert_reader; GRANT SELECT (id) ON public.messages_archive TO convert_reader "
-       "WITH GRANT OPTION; GRANT SELECT ON public.messages_all TO convert_reader");
+  Exec(
+      "CREATE ROLE convert_reader; GRANT SELECT (id) ON public.messages_archive TO convert_reader "
+      "WITH GRANT OPTION; GRANT SELECT ON public.messages_all TO convert_reader");
   const std::string digest =
       "SELECT md5(string_agg(a::text, ',' ORDER BY id)) FROM public.messages_archive a";
   const std::string acl =
@@ -88,8 +89,8 @@ TEST_F(PartitionedArchiveTest, ChangesNothingWhereSomethingOfTheOwnersWouldBeLos
        "DROP TRIGGER mine ON public.messages_archive", "has triggers: mine"},
       {"CREATE POLICY mine ON public.messages_archive USING (true)",
        "DROP POLICY mine ON public.messages_archive", "has row level security"},
-      {"CREATE VIEW public.mine AS SELECT id FROM public.messages_archive",
-       "DROP VIEW public.mine", "because other objects depend on it"},
+      {"CREATE VIEW public.mine AS SELECT id FROM public.messages_archive", "DROP VIEW public.mine",
+       "because other objects depend on it"},
   };
   for (const auto& each : cases) {
     Exec(each.make);

@@ -37,17 +37,20 @@ void PurgeTest::BecomeJobsRole() {
 }
 
 void PurgeTest::Archive(int chat, const std::string& first, int count) const {
-  Exec("INSERT INTO public.messages_archive (id, session_id, user_id, content, is_from_user, "
-       "created_at) SELECT gen_random_uuid(), '" +
-       Chat(chat) + "', '" + User(chat) + "', 'row ' || n, n % 2 = 0, '" + first +
-       "'::timestamptz + (n - 1) * interval '1 hour' FROM generate_series(1, " +
-       std::to_string(count) + ") n");
+  Exec(
+      "INSERT INTO public.messages_archive (id, session_id, user_id, content, is_from_user, "
+      "created_at) SELECT gen_random_uuid(), '" +
+      Chat(chat) + "', '" + User(chat) + "', 'row ' || n, n % 2 = 0, '" + first +
+      "'::timestamptz + (n - 1) * interval '1 hour' FROM generate_series(1, " +
+      std::to_string(count) + ") n");
 }
 
 void PurgeTest::ProveBackup(const std::string& covers_until) const {
-  Exec("CREATE TABLE IF NOT EXISTS pgsteward.proven_backup (proven_at timestamptz NOT NULL, "
-       "covers_until timestamptz NOT NULL);"
-       "INSERT INTO pgsteward.proven_backup VALUES (now(), " + covers_until + ")");
+  Exec(
+      "CREATE TABLE IF NOT EXISTS pgsteward.proven_backup (proven_at timestamptz NOT NULL, "
+      "covers_until timestamptz NOT NULL);"
+      "INSERT INTO pgsteward.proven_backup VALUES (now(), " +
+      covers_until + ")");
 }
 
 std::string PurgeTest::Months() const {

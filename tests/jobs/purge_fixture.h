@@ -27,8 +27,12 @@ class PurgeTest : public JobTest {
   // Names of the archive's partitions, without "messages_archive_".
   std::string Partitions() const;
 
-  static std::string Chat(int n) { return "00000000-0000-4000-8000-00000000020" + std::to_string(n); }
-  static std::string User(int n) { return "00000000-0000-4000-8000-00000000010" + std::to_string(n); }
+  static std::string Chat(int n) {
+    return "00000000-0000-4000-8000-00000000020" + std::to_string(n);
+  }
+  static std::string User(int n) {
+    return "00000000-0000-4000-8000-00000000010" + std::to_string(n);
+  }
 
   static const JobSpec& Spec(const char* name) { return *FindJob(name); }
 };
