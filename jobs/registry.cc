@@ -8,6 +8,8 @@ namespace pgsteward {
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
 extern const JobSpec kMessageArchive;
+extern const JobSpec kMessageUnarchive;
+extern const JobSpec kOrphanPurge;
 extern const JobSpec kReaper;
 
 namespace {
@@ -16,6 +18,8 @@ constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
     &kMessageArchive,
+    &kMessageUnarchive,
+    &kOrphanPurge,
     &kReaper,
 });
 
