@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kMetrics[] = {"hub_schema_drift_objects", "hub_schema_pending_versions"};
 
 Task<Result<Families>> CollectSchemaDrift(CollectorContext& context) {
-  auto check = co_await CheckHubSchema(context.db, context.timeout);
+  auto check = co_await CheckSchema(context.db, HubSchema(), context.timeout);
   if (!check) co_return check.error();
   // Everything would be missing, and nothing would be wrong.
   if (!check->present) {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/shown.h"
+
 namespace pgsteward {
 
 namespace {
@@ -37,16 +39,6 @@ std::optional<std::chrono::seconds> ReadUnits(std::string_view text) {
   }
   if (!text.empty()) return std::nullopt;
   return std::chrono::seconds(total);
-}
-
-// What is repeated in a message: short and without anything that could be a secret.
-std::string Shown(std::string_view text) {
-  const bool harmless =
-      !text.empty() && text.size() <= 40 && std::all_of(text.begin(), text.end(), [](char c) {
-        return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-               std::string_view("._-+/:[] ").find(c) != std::string::npos;
-      });
-  return harmless ? "\"" + std::string(text) + "\"" : "this value";
 }
 
 Error Bad(std::string message, std::string hint) {

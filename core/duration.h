@@ -1,4 +1,4 @@
-// Durations as people write them: pure.
+// Lengths of time as people write them: pure.
 #pragma once
 
 #include <chrono>

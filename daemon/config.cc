@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "collectors/registry.h"
+#include "core/duration.h"
 #include "core/pg_conninfo.h"
-#include "daemon/config_values.h"
 
 namespace pgsteward {
 

@@ -12,8 +12,10 @@
 #include <set>
 
 #include "collectors/registry.h"
+#include "core/duration.h"
 #include "core/pg_connection.h"
 #include "core/pg_conninfo.h"
+#include "core/shown.h"
 #include "core/time_zone.h"
 #include "daemon/config.h"
 #include "daemon/config_document.h"

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <charconv>
 
+#include "core/duration.h"
+#include "core/shown.h"
 #include "daemon/config_values.h"
 
 namespace pgsteward {

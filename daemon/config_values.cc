@@ -4,10 +4,10 @@
 #include <array>
 #include <boost/asio/ip/address.hpp>
 #include <charconv>
-#include <optional>
 #include <vector>
 
 #include "core/pg_conninfo.h"
+#include "core/shown.h"
 
 namespace pgsteward {
 
@@ -89,15 +89,6 @@ Result<void> CheckDatabaseName(std::string_view name) {
     return Bad("is longer than the 63 bytes of a PostgreSQL name", "Write the name of a database.");
   }
   return {};
-}
-
-std::string Shown(std::string_view text) {
-  const bool harmless = !text.empty() && text.size() <= 40 && !LooksLikeConninfo(text) &&
-                        std::all_of(text.begin(), text.end(), [](char c) {
-                          return IsLetter(c) || IsDigit(c) ||
-                                 std::string_view("._-+/:[] ").find(c) != std::string::npos;
-                        });
-  return harmless ? "\"" + std::string(text) + "\"" : "this value";
 }
 
 std::string JoinWords(std::span<const std::string_view> words, std::string_view last_separator) {

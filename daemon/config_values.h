@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "core/duration.h"
 #include "core/error.h"
 
 namespace pgsteward {
@@ -16,10 +15,6 @@ Result<void> CheckListenAddress(const std::string& address);
 Result<void> CheckServerName(std::string_view name);
 // A database's plain name, as PostgreSQL can have it.
 Result<void> CheckDatabaseName(std::string_view name);
-
-// `text` in quotes where it is short and cannot be a secret (a connection string, a path), else
-// "this value": for messages.
-std::string Shown(std::string_view text);
 
 // "a, b and c"; "a" alone.
 std::string JoinWords(std::span<const std::string_view> words, std::string_view last_separator);

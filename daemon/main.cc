@@ -16,7 +16,8 @@ constexpr const char* kFooter =
 // `options`, `config` and `exit_code` are used when the command runs.
 void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::string& config,
                       int& exit_code) {
-  auto* schema = app.add_subcommand("schema", "Apply, show or check the hub's schema");
+  auto* schema =
+      app.add_subcommand("schema", "Apply, show or check the hub's schema and pgsteward's tables");
   schema->require_subcommand(1);
   const auto add = [&](const char* name, const char* help,
                        int (*run)(const pgsteward::SchemaOptions&)) {
@@ -28,6 +29,11 @@ void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::str
     command->add_option("--dsn", options.dsn, "Connection string, instead of a configuration")
         ->excludes(file)
         ->excludes(server);
+    command
+        ->add_option("--component", options.component,
+                     "hub, pgsteward (its own tables) or all (default: all; with --to or "
+                     "--baseline: hub)")
+        ->check(CLI::IsMember({"hub", "pgsteward", "all"}));
     command->callback([&options, &config, &exit_code, run] {
       options.config_path = config;
       exit_code = run(options);
@@ -37,12 +43,13 @@ void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::str
 
   auto* apply =
       add("apply", "Bring the database to the newest version", &pgsteward::SchemaApplyCommand);
-  auto* to = apply->add_option("--to", options.to, "Last version to apply (default: the newest)");
+  auto* to = apply->add_option("--to", options.to,
+                               "Last version of one component to apply (default: the newest)");
   auto* dry_run = apply->add_flag("--dry-run", options.dry_run,
                                   "Print what would be run, with -v the statements too");
   apply
       ->add_option("--baseline", options.baseline,
-                   "Record the versions up to this one as applied, run nothing")
+                   "Record the versions of one component up to this one as applied, run nothing")
       ->excludes(to)
       ->excludes(dry_run);
   apply->add_option("--wait", options.wait, "How long to wait while somebody else applies")

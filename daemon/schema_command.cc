@@ -8,11 +8,11 @@
 #include <optional>
 
 #include "collectors/terminal_text.h"
+#include "core/duration.h"
 #include "core/log.h"
 #include "core/pg_conninfo.h"
 #include "daemon/command_context.h"
 #include "daemon/commands.h"
-#include "daemon/config_values.h"
 #include "daemon/measuring.h"
 #include "daemon/schema_output.h"
 #include "schema/apply.h"
@@ -26,10 +26,26 @@ namespace {
 constexpr Duration kReadTimeout = std::chrono::seconds(60);
 constexpr Duration kStopGrace = std::chrono::seconds(5);
 
+using Components = std::vector<const SchemaComponent*>;
+
 struct Command {
   int exit_code = kExitOk;
   PgTarget target;
+  Components components;
 };
+
+// Those that the command line names; none, and why is said, when it contradicts itself.
+Components Chosen(const SchemaOptions& options) {
+  const bool of_one = !options.to.empty() || !options.baseline.empty();
+  if (of_one && options.component == "all") {
+    Complain("--component", Error(Errc::kBadConfig, "--to and --baseline are of one component", {},
+                                  "Say --component hub or --component pgsteward."));
+    return {};
+  }
+  if (of_one && options.component.empty()) return {&HubSchema()};
+  if (const SchemaComponent* one = FindComponent(options.component)) return {one};
+  return {AllComponents().begin(), AllComponents().end()};
+}
 
 // What the command line says; with exit_code other than kExitOk it was refused, and why is said.
 Command Prepare(const SchemaOptions& options) {
@@ -37,6 +53,11 @@ Command Prepare(const SchemaOptions& options) {
   quiet.level = LogLevel::kWarning;
   InitLog(quiet);
   Command command;
+  command.components = Chosen(options);
+  if (command.components.empty()) {
+    command.exit_code = kExitUsage;
+    return command;
+  }
   if (!options.dsn.empty()) {
     if (const auto checked = CheckConninfo(options.dsn); !checked) {
       Complain("--dsn", checked.error());
@@ -105,13 +126,34 @@ class Terminal : public ApplyListener {
   std::string step_;
 };
 
-Task<Result<ApplyReport>> ApplyOrRecord(ApplySession& session, const SchemaOptions& options) {
+std::string Summary(const SchemaComponent& component, const ApplyReport& report,
+                    const SchemaOptions& options) {
+  if (!options.baseline.empty()) {
+    return Counted(static_cast<std::size_t>(report.versions), "version") +
+           " recorded; go on with: pgsteward schema apply";
+  }
+  const std::string at = (&component == &HubSchema() ? "the hub is" : "pgsteward's tables are") +
+                         std::string(" at ") + report.reached;
+  if (report.versions + report.indexes == 0) return "nothing to do, " + at;
+  return at + ": " + Counted(static_cast<std::size_t>(report.versions), "version") + " applied, " +
+         Counted(static_cast<std::size_t>(report.indexes), "index") + " built";
+}
+
+Task<Result<void>> ApplyOrRecord(ApplySession& session, const Components& components,
+                                 const SchemaOptions& options) {
   auto opened = co_await session.Open();
   if (!opened) co_return opened.error();
-  if (!options.baseline.empty()) {
-    co_return co_await BaselineSchema(session, HubSchema(), options.baseline);
+  for (const SchemaComponent* component : components) {
+    Result<ApplyReport> report = ApplyReport();
+    if (options.baseline.empty()) {
+      report = co_await ApplySchema(session, *component, options.to);
+    } else {
+      report = co_await BaselineSchema(session, *component, options.baseline);
+    }
+    if (!report) co_return report.error();
+    std::cout << Summary(*component, *report, options) << std::endl;
   }
-  co_return co_await ApplySchema(session, HubSchema(), options.to);
+  co_return Result<void>();
 }
 
 // The first signal cancels what runs and lets the server roll back; the second one just leaves.
@@ -124,76 +166,88 @@ Task<void> HeedSignals(boost::asio::signal_set& signals, ApplySession& session, 
   }
 }
 
-Task<void> RunApply(ApplySession& session, const SchemaOptions& options, TaskGroup& tasks,
-                    std::optional<Result<ApplyReport>>& outcome) {
-  auto report = co_await ApplyOrRecord(session, options);
+Task<void> RunApply(ApplySession& session, const Components& components,
+                    const SchemaOptions& options, TaskGroup& tasks,
+                    std::optional<Result<void>>& outcome) {
+  auto done = co_await ApplyOrRecord(session, components, options);
   co_await session.Close();
-  outcome.emplace(std::move(report));
+  outcome.emplace(std::move(done));
   tasks.Stop();
   co_await tasks.Join(SteadyNow() + kStopGrace);
 }
 
-std::string Summary(const ApplyReport& report, const SchemaOptions& options) {
-  if (!options.baseline.empty()) {
-    return Counted(static_cast<std::size_t>(report.versions), "version") +
-           " recorded; go on with: pgsteward schema apply";
-  }
-  if (report.versions + report.indexes == 0) {
-    return "nothing to do, the hub is at " + report.reached;
-  }
-  return "the hub is at " + report.reached + ": " +
-         Counted(static_cast<std::size_t>(report.versions), "version") + " applied, " +
-         Counted(static_cast<std::size_t>(report.indexes), "index") + " built";
-}
-
-Task<void> RunPlan(Runtime& runtime, PgTarget target, const SchemaOptions& options,
+Task<void> RunPlan(Runtime& runtime, const Command& command, const SchemaOptions& options,
                    int& exit_code) {
-  auto opened = co_await PgConnection::Open(runtime, target);
+  auto opened = co_await PgConnection::Open(runtime, command.target);
   if (!opened) {
     exit_code = Fail("schema apply", opened.error().error);
     co_return;
   }
   DirectDatabase db(std::move(*opened));
-  auto steps = co_await PlanSchema(db, HubSchema(), options.to, kReadTimeout);
-  if (!steps) {
-    exit_code = Fail("schema apply", steps.error());
-    co_return;
+  std::vector<PlannedStep> steps;
+  for (const SchemaComponent* component : command.components) {
+    auto planned = co_await PlanSchema(db, *component, options.to, kReadTimeout);
+    if (!planned) {
+      exit_code = Fail("schema apply", planned.error());
+      co_return;
+    }
+    for (PlannedStep& step : *planned) steps.push_back(std::move(step));
   }
-  std::cout << PlanText(*steps, options.verbose);
+  std::cout << PlanText(steps, options.verbose);
 }
 
-Task<void> RunStatus(Runtime& runtime, PgTarget target, const SchemaOptions& options,
+Task<void> RunStatus(Runtime& runtime, const Command& command, const SchemaOptions& options,
                      int& exit_code) {
-  auto opened = co_await PgConnection::Open(runtime, target);
+  auto opened = co_await PgConnection::Open(runtime, command.target);
   if (!opened) {
     exit_code = Fail("schema status", opened.error().error);
     co_return;
   }
   DirectDatabase db(std::move(*opened));
-  auto status = co_await ReadStatus(db, HubSchema(), kReadTimeout);
-  if (!status) {
-    exit_code = Fail("schema status", status.error());
-    co_return;
+  std::vector<SchemaStatus> states;
+  bool outstanding = false;
+  for (const SchemaComponent* component : command.components) {
+    auto status = co_await ReadStatus(db, *component, kReadTimeout);
+    if (!status) {
+      exit_code = Fail("schema status", status.error());
+      co_return;
+    }
+    outstanding = outstanding || !status->Outstanding().empty();
+    states.push_back(std::move(*status));
   }
-  std::cout << (options.output == "json" ? StatusJson(*status) : StatusTable(*status));
-  exit_code = status->Outstanding().empty() ? kExitOk : kExitDifferences;
+  std::cout << (options.output == "json" ? StatusJson(states) : StatusTable(states));
+  exit_code = outstanding ? kExitDifferences : kExitOk;
 }
 
-Task<void> RunCheck(Runtime& runtime, PgTarget target, const SchemaOptions& options,
+// A component that the database does not have at all is no difference, as long as there is another.
+bool Differ(const std::vector<SchemaCheck>& checks) {
+  bool none = true;
+  for (const SchemaCheck& check : checks) {
+    if (check.present && !check.differences.empty()) return true;
+    none = none && !check.present;
+  }
+  return none;
+}
+
+Task<void> RunCheck(Runtime& runtime, const Command& command, const SchemaOptions& options,
                     int& exit_code) {
-  auto opened = co_await PgConnection::Open(runtime, target);
+  auto opened = co_await PgConnection::Open(runtime, command.target);
   if (!opened) {
     exit_code = Fail("schema check", opened.error().error);
     co_return;
   }
   DirectDatabase db(std::move(*opened));
-  auto check = co_await CheckHubSchema(db, kReadTimeout);
-  if (!check) {
-    exit_code = Fail("schema check", check.error());
-    co_return;
+  std::vector<SchemaCheck> checks;
+  for (const SchemaComponent* component : command.components) {
+    auto check = co_await CheckSchema(db, *component, kReadTimeout);
+    if (!check) {
+      exit_code = Fail("schema check", check.error());
+      co_return;
+    }
+    checks.push_back(std::move(*check));
   }
-  std::cout << (options.output == "json" ? CheckJson(*check) : CheckTable(*check));
-  exit_code = check->differences.empty() ? kExitOk : kExitDifferences;
+  std::cout << (options.output == "json" ? CheckJson(checks) : CheckTable(checks));
+  exit_code = Differ(checks) ? kExitDifferences : kExitOk;
 }
 
 }  // namespace
@@ -214,7 +268,7 @@ int SchemaApplyCommand(const SchemaOptions& options) {
   Runtime runtime;
   if (options.dry_run) {
     int exit_code = kExitOk;
-    RunToEnd(runtime, RunPlan(runtime, command.target, options, exit_code));
+    RunToEnd(runtime, RunPlan(runtime, command, options, exit_code));
     return LeaveWith(runtime, exit_code);
   }
 
@@ -228,12 +282,9 @@ int SchemaApplyCommand(const SchemaOptions& options) {
   TaskGroup tasks(runtime);
   int signal = 0;
   tasks.Spawn("signals", HeedSignals(signals, session, signal));
-  std::optional<Result<ApplyReport>> outcome;
-  RunToEnd(runtime, RunApply(session, options, tasks, outcome));
-  if (*outcome) {
-    std::cout << Summary(**outcome, options) << "\n";
-    return LeaveWith(runtime, kExitOk);
-  }
+  std::optional<Result<void>> outcome;
+  RunToEnd(runtime, RunApply(session, command.components, options, tasks, outcome));
+  if (*outcome) return LeaveWith(runtime, kExitOk);
   if (signal != 0) {
     std::cerr << "pgsteward: schema apply: interrupted; run it again and it goes on\n";
     return LeaveWith(runtime, 128 + signal);
@@ -242,19 +293,21 @@ int SchemaApplyCommand(const SchemaOptions& options) {
 }
 
 int SchemaStatusCommand(const SchemaOptions& options) {
-  Command command = Prepare(options);
+  const Command command = Prepare(options);
   if (command.exit_code != kExitOk) return command.exit_code;
+  int exit_code = kExitOk;
   Runtime runtime;
-  RunToEnd(runtime, RunStatus(runtime, command.target, options, command.exit_code));
-  return LeaveWith(runtime, command.exit_code);
+  RunToEnd(runtime, RunStatus(runtime, command, options, exit_code));
+  return LeaveWith(runtime, exit_code);
 }
 
 int SchemaCheckCommand(const SchemaOptions& options) {
-  Command command = Prepare(options);
+  const Command command = Prepare(options);
   if (command.exit_code != kExitOk) return command.exit_code;
+  int exit_code = kExitOk;
   Runtime runtime;
-  RunToEnd(runtime, RunCheck(runtime, command.target, options, command.exit_code));
-  return LeaveWith(runtime, command.exit_code);
+  RunToEnd(runtime, RunCheck(runtime, command, options, exit_code));
+  return LeaveWith(runtime, exit_code);
 }
 
 }  // namespace pgsteward

@@ -10,6 +10,8 @@ struct SchemaOptions {
   std::string server;  // empty: the first of the configuration
   std::string dsn;     // instead of the configuration, when not empty
   std::string output = "table";
+  // "hub", "pgsteward" or "all"; empty: all, but the hub with `to` or `baseline`, which are of one.
+  std::string component;
 
   // of apply
   std::string to;        // last version; empty: the newest

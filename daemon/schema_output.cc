@@ -69,8 +69,8 @@ std::string Json(const SchemaDifference& difference) {
          ", \"found\": " + JsonOrNull(difference.found) + "}";
 }
 
-std::string Json(const VersionStatus& version) {
-  return "{\"version\": " + Json(version.version) +
+std::string Json(const std::string& component, const VersionStatus& version) {
+  return "{\"component\": " + Json(component) + ", \"version\": " + Json(version.version) +
          ", \"state\": " + Json(VersionStateName(version.state)) +
          ", \"started_at\": " + JsonOrNull(version.started_at) +
          ", \"completed_at\": " + JsonOrNull(version.completed_at) +
@@ -92,58 +92,44 @@ std::vector<std::string> JsonItems(const std::vector<T>& values) {
   return items;
 }
 
-}  // namespace
-
-std::string Counted(std::size_t count, const std::string& noun) {
-  const std::string plural = noun.back() == 'x' ? "es" : "s";
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : plural);
-}
-
-std::string StatusTable(const SchemaStatus& status) {
-  std::vector<Row> rows = {{"VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
-  for (const VersionStatus& version : status.versions) {
-    rows.push_back({HarmlessLine(version.version), std::string(VersionStateName(version.state)),
-                    version.started_at, version.completed_at, HarmlessLine(version.applied_by),
-                    HarmlessLine(version.daemon_version)});
+// What a person should know of it, a line each.
+std::string Remarks(const std::string& label, const VersionStatus& version) {
+  std::string text;
+  if (version.state == VersionState::kIncomplete) {
+    text += label + ": index builds are outstanding; go on with: pgsteward schema apply\n";
   }
-  std::string text = Aligned(rows);
-  for (const VersionStatus& version : status.versions) {
-    if (version.state == VersionState::kIncomplete) {
-      text += version.version +
-              ": index builds are outstanding; go on with: pgsteward schema "
-              "apply\n";
-    }
-    if (version.state == VersionState::kUnknown) {
-      text += "warning: " + version.version + " was applied by a newer pgsteward\n";
-    }
-    if (version.changed) {
-      text += "warning: " + version.version +
-              " was applied with other SQL than this pgsteward has; compare with: pgsteward "
-              "schema check\n";
-    }
+  if (version.state == VersionState::kUnknown) {
+    text += "warning: " + label + " was applied by a newer pgsteward\n";
+  }
+  if (version.changed) {
+    text += "warning: " + label +
+            " was applied with other SQL than this pgsteward has; compare with: pgsteward schema "
+            "check\n";
   }
   return text;
 }
 
-std::string StatusJson(const SchemaStatus& status) {
-  return "{\n  \"versions\": " + JsonArray(JsonItems(status.versions), "  ") + "\n}\n";
-}
-
-std::string CheckTable(const SchemaCheck& check) {
-  if (!check.present) {
+std::string Absent(const std::string& component) {
+  if (component == HubSchema().name) {
     return "this database has no hub schema; create it with: pgsteward schema apply\n";
   }
-  std::string text;
-  if (!check.pending.empty()) text += "pending versions: " + Joined(check.pending) + "\n";
+  return "this database has no tables of pgsteward's own; create them with: pgsteward schema apply "
+         "--component " +
+         component + "\n";
+}
+
+std::string DifferenceLines(const std::vector<SchemaDifference>& differences) {
+  if (differences.empty()) return "";
   std::vector<Row> rows;
-  for (const SchemaDifference& difference : check.differences) {
+  for (const SchemaDifference& difference : differences) {
     rows.push_back(
         {difference.kind, HarmlessLine(difference.name), std::string(DriftName(difference.drift))});
   }
   // The definitions are too long for columns: below their object.
-  const std::string heads = rows.empty() ? "" : Aligned(rows);
+  const std::string heads = Aligned(rows);
+  std::string text;
   std::size_t begin = 0;
-  for (const SchemaDifference& difference : check.differences) {
+  for (const SchemaDifference& difference : differences) {
     const std::size_t end = heads.find('\n', begin) + 1;
     text += heads.substr(begin, end - begin);
     begin = end;
@@ -151,18 +137,81 @@ std::string CheckTable(const SchemaCheck& check) {
       text += "    expected  " + HarmlessLine(difference.expected) + "\n";
     if (!difference.found.empty()) text += "    found     " + HarmlessLine(difference.found) + "\n";
   }
-  for (const SchemaDifference& known : check.information) {
-    text += "note: " + known.kind + " " + known.name + " is not ours, which is allowed\n";
+  return text;
+}
+
+}  // namespace
+
+std::string Counted(std::size_t count, const std::string& noun) {
+  const std::string plural = noun.back() == 'x' ? "es" : "s";
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : plural);
+}
+
+std::string StatusTable(const std::vector<SchemaStatus>& components) {
+  std::vector<Row> rows = {{"COMPONENT", "VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
+  std::string remarks;
+  for (const SchemaStatus& status : components) {
+    for (const VersionStatus& version : status.versions) {
+      rows.push_back({status.component, HarmlessLine(version.version),
+                      std::string(VersionStateName(version.state)), version.started_at,
+                      version.completed_at, HarmlessLine(version.applied_by),
+                      HarmlessLine(version.daemon_version)});
+      remarks += Remarks(HarmlessLine(VersionLabel(status.component, version.version)), version);
+    }
   }
-  const std::size_t count = check.differences.size();
+  return Aligned(rows) + remarks;
+}
+
+std::string StatusJson(const std::vector<SchemaStatus>& components) {
+  std::vector<std::string> items;
+  for (const SchemaStatus& status : components) {
+    for (const VersionStatus& version : status.versions) {
+      items.push_back(Json(status.component, version));
+    }
+  }
+  return "{\n  \"versions\": " + JsonArray(items, "  ") + "\n}\n";
+}
+
+std::string CheckTable(const std::vector<SchemaCheck>& components) {
+  std::string text;
+  bool present = false;
+  std::vector<std::string> pending;
+  std::vector<SchemaDifference> differences;
+  std::string notes;
+  for (const SchemaCheck& check : components) {
+    if (!check.present) {
+      // Each of its objects is missing, which is nothing that anybody wants to read.
+      text += Absent(check.component);
+      continue;
+    }
+    present = true;
+    for (const std::string& version : check.pending) {
+      pending.push_back(VersionLabel(check.component, version));
+    }
+    differences.insert(differences.end(), check.differences.begin(), check.differences.end());
+    for (const SchemaDifference& known : check.information) {
+      notes += "note: " + known.kind + " " + known.name + " is not ours, which is allowed\n";
+    }
+  }
+  if (!present) return text;
+  if (!pending.empty()) text += "pending versions: " + Joined(pending) + "\n";
+  text += DifferenceLines(differences) + notes;
+  const std::size_t count = differences.size();
   return text + (count == 0 ? "no differences" : Counted(count, "difference")) + "\n";
 }
 
-std::string CheckJson(const SchemaCheck& check) {
-  return "{\n  \"present\": " + std::string(check.present ? "true" : "false") +
-         ",\n  \"pending\": " + JsonArray(JsonItems(check.pending), "  ") +
-         ",\n  \"differences\": " + JsonArray(JsonItems(check.differences), "  ") +
-         ",\n  \"information\": " + JsonArray(JsonItems(check.information), "  ") + "\n}\n";
+std::string CheckJson(const std::vector<SchemaCheck>& components) {
+  std::vector<std::string> items;
+  for (const SchemaCheck& check : components) {
+    items.push_back(
+        "{\n      \"component\": " + Json(check.component) +
+        ",\n      \"present\": " + (check.present ? "true" : "false") +
+        ",\n      \"pending\": " + JsonArray(JsonItems(check.pending), "      ") +
+        ",\n      \"differences\": " + JsonArray(JsonItems(check.differences), "      ") +
+        ",\n      \"information\": " + JsonArray(JsonItems(check.information), "      ") +
+        "\n    }");
+  }
+  return "{\n  \"components\": " + JsonArray(items, "  ") + "\n}\n";
 }
 
 std::string PlanText(const std::vector<PlannedStep>& steps, bool sql) {

@@ -10,11 +10,12 @@
 
 namespace pgsteward {
 
-std::string StatusTable(const SchemaStatus& status);
-std::string StatusJson(const SchemaStatus& status);
+// One of each component.
+std::string StatusTable(const std::vector<SchemaStatus>& components);
+std::string StatusJson(const std::vector<SchemaStatus>& components);
 
-std::string CheckTable(const SchemaCheck& check);
-std::string CheckJson(const SchemaCheck& check);
+std::string CheckTable(const std::vector<SchemaCheck>& components);
+std::string CheckJson(const std::vector<SchemaCheck>& components);
 
 // With `sql`, the statements too: a script for psql, comments between them.
 std::string PlanText(const std::vector<PlannedStep>& steps, bool sql);

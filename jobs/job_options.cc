@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "core/duration.h"
+#include "core/shown.h"
 
 namespace pgsteward {
 
@@ -13,13 +14,6 @@ namespace {
 
 Error Bad(std::string message, std::string hint) {
   return Error(Errc::kBadConfig, std::move(message), {}, std::move(hint));
-}
-
-// What stands in a message: short and plain, else nothing of it.
-std::string Quoted(std::string_view text) {
-  const bool plain = text.size() <= 40 && std::all_of(text.begin(), text.end(),
-                                                      [](char c) { return c >= 0x20 && c < 0x7f; });
-  return plain ? "\"" + std::string(text) + "\"" : "this value";
 }
 
 std::string PlainNumber(double number) {
@@ -43,7 +37,7 @@ Result<std::string> NormalNumber(const JobOption& option, std::string_view text)
   if (option.most < std::numeric_limits<double>::max()) {
     hint += " and at most " + PlainNumber(option.most);
   }
-  return Bad(Quoted(text) + " does not fit", hint + ".");
+  return Bad(Shown(text) + " does not fit", hint + ".");
 }
 
 Result<std::string> NormalWord(const JobOption& option, std::string_view text) {
@@ -54,7 +48,7 @@ Result<std::string> NormalWord(const JobOption& option, std::string_view text) {
   for (const std::string_view word : option.words) {
     known += (known.empty() ? "" : ", ") + std::string(word);
   }
-  return Bad(Quoted(text) + " is unknown here", "Write one of: " + known + ".");
+  return Bad(Shown(text) + " is unknown here", "Write one of: " + known + ".");
 }
 
 Result<std::string> NormalDuration(const JobOption& option, std::string_view text) {
@@ -86,7 +80,7 @@ Result<std::string> NormalOption(const JobOption& option, std::string_view text)
       return NormalNumber<double>(option, text);
     case OptionKind::kSwitch:
       if (text == "true" || text == "false") return std::string(text);
-      return Bad(Quoted(text) + " is not a switch", "Write true or false.");
+      return Bad(Shown(text) + " is not a switch", "Write true or false.");
     case OptionKind::kDuration:
       return NormalDuration(option, text);
     case OptionKind::kAge:
@@ -97,7 +91,7 @@ Result<std::string> NormalOption(const JobOption& option, std::string_view text)
 
 Result<std::string> ParseAge(std::string_view text) {
   constexpr std::array<std::string_view, 4> kUnits = {"day", "week", "month", "year"};
-  const Error bad = Bad(Quoted(text) + " is not an age",
+  const Error bad = Bad(Shown(text) + " is not an age",
                         "Write a whole number and days, weeks, months or years: 30 days, 1 year.");
   int number = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -26,7 +26,7 @@ SELECT count(*), string_agg(r.name, ', ' ORDER BY r.ordinality)
 FROM unnest($1::text[]) WITH ORDINALITY AS r (name)
 WHERE NOT EXISTS (
   SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE n.nspname = 'public' AND c.relname = r.name)
+  WHERE n.nspname = $2 AND c.relname = r.name)
 )sql";
 
 constexpr std::string_view kRecordExistsSql = R"sql(
@@ -42,10 +42,11 @@ bool ExistsAlready(const Error& error) {
   return false;
 }
 
-std::string BaselineHint(const SchemaVersion& version) {
-  const std::string name(version.name);
-  return "If this database has all of " + name +
-         " already, record that with: pgsteward schema apply --baseline " + name +
+std::string BaselineHint(const SchemaComponent& component, const SchemaVersion& version) {
+  std::string options = "--baseline " + std::string(version.name);
+  if (&component != &HubSchema()) options += " --component " + std::string(component.name);
+  return "If this database has all of " + version.label +
+         " already, record that with: pgsteward schema apply " + options +
          ". If not, move away what is in the way, see docs/database.md.";
 }
 
@@ -96,16 +97,16 @@ Task<Result<void>> RunFiles(ApplySession& session, const SchemaComponent& compon
   // First of all: whoever applies the same version in spite of the advisory lock fails here, at the
   // primary key, before it has changed anything.
   auto recorded = co_await Record(session, component, version, !version.concurrent);
-  if (!recorded) co_return At(std::string(version.name), recorded.error());
+  if (!recorded) co_return At(version.label, recorded.error());
   for (const SchemaFile& file : version.files) {
-    const std::string step = std::string(version.name) + " " + std::string(file.name);
+    const std::string step = version.label + " " + std::string(file.name);
     const SteadyTime start = SteadyNow();
     session.listener().Started(step);
     auto done = co_await session.Script(std::string(file.sql));
     session.listener().Finished(done ? "ok" : "failed", SteadyNow() - start);
     if (done) continue;
     Error error = At(step, done.error());
-    if (ExistsAlready(error)) error.hint = BaselineHint(version);
+    if (ExistsAlready(error)) error.hint = BaselineHint(component, version);
     co_return error;
   }
   co_return Result<void>();
@@ -118,7 +119,7 @@ Task<Result<void>> InTransaction(ApplySession& session, const SchemaComponent& c
   auto done = co_await RunFiles(session, component, version);
   if (done) {
     auto committed = co_await session.Script("COMMIT");
-    if (!committed) done = At(std::string(version.name), committed.error());
+    if (!committed) done = At(version.label, committed.error());
   }
   // When even this fails the session is gone or interrupted, and the server rolls back by itself.
   if (!done) co_await session.Script("ROLLBACK");
@@ -147,18 +148,20 @@ Result<std::size_t> CountUpTo(const SchemaComponent& component, const std::strin
   return Error(Errc::kBadConfig, "no version \"" + to + "\"; there are " + known);
 }
 
-Task<Result<void>> CheckRelations(ApplySession& session, const SchemaVersion& version) {
+Task<Result<void>> CheckRelations(ApplySession& session, const SchemaComponent& component,
+                                  const SchemaVersion& version) {
   std::string sql(kLackingSql);
   PgValues values;
   values.emplace_back(RelationsArray(version));
+  values.emplace_back(std::string(component.schema));
   auto lacking =
       co_await session.Query(std::move(sql), std::move(values), session.options().timeout);
   if (!lacking) co_return lacking.error();
   if (lacking->Integer(0, 0) == 0) co_return Result<void>();
-  co_return Error(Errc::kQueryFailed,
-                  "this database has not " + std::string(version.name) + ", it lacks " +
-                      std::string(lacking->Text(0, 1)),
-                  {}, "Nothing was recorded. See what it has with: pgsteward schema check.");
+  co_return Error(
+      Errc::kQueryFailed,
+      "this database has not " + version.label + ", it lacks " + std::string(lacking->Text(0, 1)),
+      {}, "Nothing was recorded. See what it has with: pgsteward schema check.");
 }
 
 Task<Result<bool>> AllValid(ApplySession& session, const SchemaVersion& version) {
@@ -196,7 +199,7 @@ Task<Result<ApplyReport>> ApplySchema(ApplySession& session, const SchemaCompone
     if (!built) co_return built.error();
     report.indexes += *built;
     auto completed = co_await Complete(session, component, version);
-    if (!completed) co_return At(std::string(version.name), completed.error());
+    if (!completed) co_return At(version.label, completed.error());
     report.reached = version.name;
   }
   co_return report;
@@ -212,7 +215,7 @@ Task<Result<ApplyReport>> BaselineSchema(ApplySession& session, const SchemaComp
   if (!status) co_return status.error();
 
   for (std::size_t i = 0; i < *count; ++i) {
-    auto there = co_await CheckRelations(session, component.versions[i]);
+    auto there = co_await CheckRelations(session, component, component.versions[i]);
     if (!there) co_return there.error();
   }
   ApplyReport report;
@@ -223,7 +226,7 @@ Task<Result<ApplyReport>> BaselineSchema(ApplySession& session, const SchemaComp
     if (!valid) co_return valid.error();
     auto recorded = co_await Record(session, component, component.versions[i], *valid);
     if (!recorded) co_return recorded.error();
-    session.listener().Note(std::string(component.versions[i].name) + " recorded as applied");
+    session.listener().Note(component.versions[i].label + " recorded as applied");
     ++report.versions;
   }
   co_return report;
@@ -239,7 +242,7 @@ Task<Result<std::vector<PlannedStep>>> PlanSchema(Database& db, const SchemaComp
   for (std::size_t i = 0; i < *count; ++i) {
     const SchemaVersion& version = component.versions[i];
     const VersionState state = status->versions[i].state;
-    const std::string prefix = std::string(version.name) + " ";
+    const std::string prefix = version.label + " ";
     if (state == VersionState::kPending) {
       for (const SchemaFile& file : version.files) {
         steps.push_back({prefix + std::string(file.name), "pending", std::string(file.sql)});

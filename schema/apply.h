@@ -28,7 +28,7 @@ Task<Result<ApplyReport>> BaselineSchema(ApplySession& session, const SchemaComp
                                          std::string version);
 
 struct PlannedStep {
-  std::string step;  // "1.0.0 create_tables.sql"
+  std::string step;  // "1.0.0 create_tables.sql", "pgsteward 1.0.0 lease.sql"
   std::string why;   // "pending", "missing", "invalid"
   std::string sql;
 };

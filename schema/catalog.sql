@@ -1,26 +1,31 @@
--- The hub's live objects, one row each, to be compared with catalog.tsv. What nobody declared on the hub's
--- tables is listed too, so the comparison sees it. The text is the same on PostgreSQL 13 to 18, and with
--- public in search_path or without: that is why public., pg_catalog. and white space are taken out.
-WITH hub AS (
-    SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity
+-- The live objects of the hub and of pgsteward, whose names begin with its schema, one row each, to be
+-- compared with catalog.tsv. What nobody declared on their tables is listed too, so the comparison sees it.
+-- The text is the same on PostgreSQL 13 to 18, and with public in search_path or without: that is why
+-- public., pg_catalog. and white space are taken out.
+WITH ours AS (
+    SELECT
+        c.oid,
+        CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname AS relname,
+        c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'public'
-        AND c.relkind IN ('r', 'p', 'f')
-        AND c.relname = ANY (ARRAY[
-            'users', 'sessions', 'chat_sessions', 'messages', 'artifacts', 'tools_usage',
-            'google_drive_files', 'messages_archive'])
+    WHERE c.relkind IN ('r', 'p', 'f')
+        AND ((n.nspname = 'public' AND c.relname = ANY (ARRAY[
+                'users', 'sessions', 'chat_sessions', 'messages', 'artifacts', 'tools_usage',
+                'google_drive_files', 'messages_archive']))
+            OR (n.nspname = 'pgsteward' AND c.relname = ANY (ARRAY[
+                'lease', 'job_state', 'job_run', 'retention_hold', 'quarantine', 'remediation_log'])))
 ),
 objects AS (
     SELECT
         'table' AS kind,
-        h.relname::text AS name,
+        h.relname AS name,
         concat_ws(' ',
             CASE h.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'foreign table' END,
             CASE h.relpersistence WHEN 'p' THEN 'logged' WHEN 'u' THEN 'unlogged' ELSE 'temporary' END,
             CASE WHEN h.relrowsecurity THEN 'row_security=on' ELSE 'row_security=off' END,
             CASE WHEN h.relforcerowsecurity THEN 'force=on' ELSE 'force=off' END) AS definition
-    FROM hub h
+    FROM ours h
 
     UNION ALL
     SELECT
@@ -35,7 +40,7 @@ objects AS (
                 ELSE 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)
             END,
             CASE a.attidentity WHEN 'a' THEN 'IDENTITY ALWAYS' WHEN 'd' THEN 'IDENTITY BY DEFAULT' END)
-    FROM hub h
+    FROM ours h
     JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation
@@ -49,7 +54,7 @@ objects AS (
             pg_get_indexdef(i.indexrelid),
             CASE WHEN i.indisvalid THEN 'valid' ELSE 'invalid' END,
             CASE WHEN i.indisready THEN 'ready' ELSE 'not ready' END)
-    FROM hub h
+    FROM ours h
     JOIN pg_catalog.pg_index i ON i.indrelid = h.oid
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 
@@ -59,7 +64,7 @@ objects AS (
         'constraint',
         h.relname || '.' || k.conname,
         pg_get_constraintdef(k.oid)
-    FROM hub h
+    FROM ours h
     JOIN pg_catalog.pg_constraint k ON k.conrelid = h.oid AND k.contype <> 'n'
 
     UNION ALL
@@ -71,7 +76,7 @@ objects AS (
             CASE t.tgenabled
                 WHEN 'O' THEN 'enabled' WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' ELSE 'always'
             END)
-    FROM hub h
+    FROM ours h
     JOIN pg_catalog.pg_trigger t ON t.tgrelid = h.oid AND NOT t.tgisinternal
 
     UNION ALL
@@ -94,7 +99,7 @@ objects AS (
             ),
             'USING ' || pg_get_expr(p.polqual, p.polrelid),
             'WITH CHECK ' || pg_get_expr(p.polwithcheck, p.polrelid))
-    FROM hub h
+    FROM ours h
     JOIN pg_catalog.pg_policy p ON p.polrelid = h.oid
 
     UNION ALL

@@ -33,6 +33,12 @@ std::string Unescape(std::string_view field) {
   return text;
 }
 
+// catalog.sql names pgsteward's own objects with their schema.
+bool Of(const SchemaComponent& component, const SchemaObject& object) {
+  const bool stewards = std::string_view(object.name).starts_with("pgsteward.");
+  return stewards == (&component == &StewardSchema());
+}
+
 bool Before(const SchemaObject& a, const SchemaObject& b) {
   return std::tie(a.kind, a.name) < std::tie(b.kind, b.name);
 }
@@ -71,8 +77,10 @@ Result<std::vector<SchemaObject>> ParseCatalog(std::string_view tsv) {
   return objects;
 }
 
-std::vector<SchemaObject> DeclaredObjects() {
-  return ParseCatalog(SchemaText("catalog.tsv")).value();
+std::vector<SchemaObject> DeclaredObjects(const SchemaComponent& component) {
+  std::vector<SchemaObject> objects = ParseCatalog(SchemaText("catalog.tsv")).value();
+  std::erase_if(objects, [&](const SchemaObject& object) { return !Of(component, object); });
+  return objects;
 }
 
 std::vector<SchemaDifference> CompareObjects(std::vector<SchemaObject> declared,
@@ -103,10 +111,12 @@ std::vector<SchemaDifference> CompareObjects(std::vector<SchemaObject> declared,
   return differences;
 }
 
-Task<Result<SchemaCheck>> CheckHubSchema(Database& db, Duration timeout) {
-  auto status = co_await ReadStatus(db, HubSchema(), timeout);
+Task<Result<SchemaCheck>> CheckSchema(Database& db, const SchemaComponent& component,
+                                      Duration timeout) {
+  auto status = co_await ReadStatus(db, component, timeout);
   if (!status) co_return status.error();
   SchemaCheck check;
+  check.component = component.name;
   check.present = status->present;
   check.pending = status->Outstanding();
 
@@ -115,10 +125,12 @@ Task<Result<SchemaCheck>> CheckHubSchema(Database& db, Duration timeout) {
   if (!rows) co_return rows.error();
   std::vector<SchemaObject> found;
   for (int row = 0; row < rows->rows(); ++row) {
-    found.push_back({std::string(rows->Text(row, 0)), std::string(rows->Text(row, 1)),
-                     std::string(rows->Text(row, 2))});
+    SchemaObject object{std::string(rows->Text(row, 0)), std::string(rows->Text(row, 1)),
+                        std::string(rows->Text(row, 2))};
+    if (Of(component, object)) found.push_back(std::move(object));
   }
-  for (SchemaDifference& difference : CompareObjects(DeclaredObjects(), std::move(found))) {
+  for (SchemaDifference& difference :
+       CompareObjects(DeclaredObjects(component), std::move(found))) {
     auto& list = MayDiffer(difference) ? check.information : check.differences;
     list.push_back(std::move(difference));
   }

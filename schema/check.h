@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/pg_session.h"
+#include "schema/versions.h"
 
 namespace pgsteward {
 
@@ -20,8 +21,8 @@ struct SchemaObject {
 // Every kind that catalog.sql lists, in alphabetical order.
 std::span<const std::string_view> SchemaKinds();
 
-// The rows of catalog.tsv.
-std::vector<SchemaObject> DeclaredObjects();
+// The component's rows of catalog.tsv.
+std::vector<SchemaObject> DeclaredObjects(const SchemaComponent& component);
 // Text format of COPY with three columns; a line that has not three is an error.
 Result<std::vector<SchemaObject>> ParseCatalog(std::string_view tsv);
 
@@ -41,12 +42,14 @@ std::vector<SchemaDifference> CompareObjects(std::vector<SchemaObject> declared,
                                              std::vector<SchemaObject> found);
 
 struct SchemaCheck {
-  bool present = false;                       // this is a hub's database at all (SchemaStatus)
+  std::string component;
+  bool present = false;                       // the database has it at all (SchemaStatus)
   std::vector<std::string> pending;           // versions that are not, or not wholly, applied
   std::vector<SchemaDifference> differences;  // what counts
   std::vector<SchemaDifference> information;  // what is allowed to differ: an auth.uid() not ours
 };
 
-Task<Result<SchemaCheck>> CheckHubSchema(Database& db, Duration timeout);
+Task<Result<SchemaCheck>> CheckSchema(Database& db, const SchemaComponent& component,
+                                      Duration timeout);
 
 }  // namespace pgsteward

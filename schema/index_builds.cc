@@ -54,7 +54,7 @@ Task<Result<bool>> BuildIndex(ApplySession& session, const SchemaVersion& versio
   if (invalid) session.listener().Note(index.name + " is invalid, it is built again");
 
   const SteadyTime start = SteadyNow();
-  session.listener().Started(std::string(version.name) + " " + index.name);
+  session.listener().Started(version.label + " " + index.name);
   // Both statements wait for transactions that are older than they are, and nobody who reads or
   // writes waits behind them: no reason to give up early and leave an invalid index.
   auto patient = co_await session.SetLockTimeout(Duration::zero());
@@ -97,7 +97,7 @@ Task<Result<int>> BuildIndexes(ApplySession& session, const SchemaVersion& versi
         break;
       }
       Error error = done.error();
-      error.message = std::string(version.name) + " " + index.name + ": " + error.message;
+      error.message = version.label + " " + index.name + ": " + error.message;
       const bool again = co_await session.RetryAfter(error, attempt);
       if (!again) co_return error;
     }

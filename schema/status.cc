@@ -13,7 +13,7 @@ SELECT EXISTS (
          WHERE n.nspname = 'pgsteward' AND c.relname = 'schema_version'),
        (SELECT count(*) FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'public' AND c.relname = ANY ($1::text[]))
+        WHERE n.nspname = $2 AND c.relname = ANY ($1::text[]))
 )sql";
 
 constexpr std::string_view kRecordSql = R"sql(
@@ -73,10 +73,12 @@ Task<Result<SchemaStatus>> ReadStatus(Database& db, const SchemaComponent& compo
   const SchemaVersion& first = component.versions.front();
   PgValues relations;
   relations.emplace_back(RelationsArray(first));
+  relations.emplace_back(std::string(component.schema));
   auto exists = co_await db.Query(std::move(exists_sql), std::move(relations), timeout);
   if (!exists) co_return exists.error();
 
   SchemaStatus status;
+  status.component = component.name;
   // A table named users alone is no hub.
   const auto there = static_cast<std::size_t>(exists->Integer(0, 1).value_or(0));
   status.present = 2 * there > first.relations.size();

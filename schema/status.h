@@ -30,6 +30,7 @@ struct VersionStatus {
 };
 
 struct SchemaStatus {
+  std::string component;
   std::vector<VersionStatus> versions;  // ours in order, then unknown ones
   // The database has the component: a version is recorded, or most relations of the first one
   // exist.

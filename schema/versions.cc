@@ -1,5 +1,6 @@
 #include "schema/versions.h"
 
+#include <array>
 #include <initializer_list>
 #include <regex>
 #include <stdexcept>
@@ -21,12 +22,17 @@ SchemaFile File(const std::string& folder, std::string_view name) {
   return {name, SchemaText(folder + "/" + std::string(name))};
 }
 
-SchemaVersion Version(std::string_view name, std::initializer_list<std::string_view> files,
+constexpr std::string_view kHub = "hub";
+constexpr std::string_view kSteward = "pgsteward";
+
+SchemaVersion Version(std::string_view component, std::string_view name,
+                      std::initializer_list<std::string_view> files,
                       std::optional<std::string_view> concurrent,
                       std::initializer_list<std::string_view> relations) {
-  const std::string folder = "v" + std::string(name);
+  const std::string folder = (component == kHub ? "v" : "steward/v") + std::string(name);
   SchemaVersion version;
   version.name = name;
+  version.label = VersionLabel(component, name);
   for (const std::string_view file : files) version.files.push_back(File(folder, file));
   if (concurrent) version.concurrent = File(folder, *concurrent);
   version.checksum = FolderChecksum(folder);
@@ -36,17 +42,25 @@ SchemaVersion Version(std::string_view name, std::initializer_list<std::string_v
 
 std::vector<SchemaVersion> HubVersions() {
   return {
-      Version("1.0.0",
+      Version(kHub, "1.0.0",
               {"create_tables.sql", "create_functions.sql", "create_views.sql",
                "create_triggers.sql", "create_indexes.sql", "initial_data.sql"},
               "concurrent_indexes.sql",
               {"users", "sessions", "chat_sessions", "messages", "artifacts", "tools_usage",
                "user_stats"}),
-      Version("1.1.0", {"google_drive_files.sql"}, std::nullopt, {"google_drive_files"}),
-      Version("1.2.0",
+      Version(kHub, "1.1.0", {"google_drive_files.sql"}, std::nullopt, {"google_drive_files"}),
+      Version(kHub, "1.2.0",
               {"messages_archive.sql", "guarded_triggers.sql", "activity_counts.sql",
                "row_level_security.sql", "email_encryption.sql"},
               "concurrent_indexes.sql", {"messages_archive", "messages_all"}),
+  };
+}
+
+std::vector<SchemaVersion> StewardVersions() {
+  return {
+      Version(kSteward, "1.0.0", {"lease.sql", "jobs.sql", "retention.sql", "remediation.sql"},
+              std::nullopt,
+              {"lease", "job_state", "job_run", "retention_hold", "quarantine", "remediation_log"}),
   };
 }
 
@@ -68,8 +82,30 @@ std::string RelationsArray(const SchemaVersion& version) {
 
 const SchemaComponent& HubSchema() {
   static const std::vector<SchemaVersion> versions = HubVersions();
-  static const SchemaComponent hub{"hub", versions};
+  static const SchemaComponent hub{kHub, "public", versions};
   return hub;
+}
+
+const SchemaComponent& StewardSchema() {
+  static const std::vector<SchemaVersion> versions = StewardVersions();
+  static const SchemaComponent steward{kSteward, "pgsteward", versions};
+  return steward;
+}
+
+std::span<const SchemaComponent* const> AllComponents() {
+  static const std::array<const SchemaComponent*, 2> all = {&HubSchema(), &StewardSchema()};
+  return all;
+}
+
+const SchemaComponent* FindComponent(std::string_view name) {
+  for (const SchemaComponent* component : AllComponents()) {
+    if (component->name == name) return component;
+  }
+  return nullptr;
+}
+
+std::string VersionLabel(std::string_view component, std::string_view version) {
+  return (component == kHub ? "" : std::string(component) + " ") + std::string(version);
 }
 
 std::optional<std::size_t> FindVersion(const SchemaComponent& component, std::string_view name) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "collectors/registry.h"
-#include "daemon/config_values.h"
+#include "core/duration.h"
 #include "tests/daemon/config_fixture.h"
 
 namespace pgsteward {

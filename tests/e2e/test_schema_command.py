@@ -10,6 +10,13 @@ import unittest
 
 import support
 
+OWN_APPLIED = """\
+pgsteward 1.0.0 lease.sql ... ok
+pgsteward 1.0.0 jobs.sql ... ok
+pgsteward 1.0.0 retention.sql ... ok
+pgsteward 1.0.0 remediation.sql ... ok
+pgsteward's tables are at 1.0.0: 1 version applied, 0 indexes built
+"""
 APPLIED = """\
 1.0.0 create_tables.sql ... ok
 1.0.0 create_functions.sql ... ok
@@ -30,7 +37,14 @@ APPLIED = """\
 1.2.0 email_encryption.sql ... ok
 1.2.0 idx_messages_created_id ... ok
 the hub is at 1.2.0: 3 versions applied, 6 indexes built
+""" + OWN_APPLIED
+NOTHING_TO_DO = """\
+nothing to do, the hub is at 1.2.0
+nothing to do, pgsteward's tables are at 1.0.0
 """
+NO_HUB = "this database has no hub schema; create it with: pgsteward schema apply\n"
+NOTHING_OWN = ("this database has no tables of pgsteward's own; create them with: pgsteward schema apply"
+               " --component pgsteward\n")
 BUILDING = ("SELECT count(*) FROM pg_stat_progress_create_index"
             " WHERE phase LIKE 'waiting for old snapshots%'")
 
@@ -102,34 +116,80 @@ class SchemaCommandTest(unittest.TestCase):
     def test_apply_then_nothing_to_do(self):
         code, out, err = self.schema("apply")
         self.assertEqual((code, without_durations(out), err), (0, APPLIED, ""))
-        self.assertEqual(self.schema("apply"),
-                         (0, "nothing to do, the hub is at 1.2.0\n", ""))
+        self.assertEqual(self.schema("apply"), (0, NOTHING_TO_DO, ""))
+
+    def test_one_component(self):
+        """Own tables where there is no hub, whatever else is there; then the hub beside them."""
+        self.postgres.psql("CREATE TABLE lease (id int)", "hub")
+        own = ("--component", "pgsteward")
+        self.assertEqual(self.schema("apply", *own, "--dry-run"), (0, """\
+-- pgsteward 1.0.0 lease.sql (pending)
+-- pgsteward 1.0.0 jobs.sql (pending)
+-- pgsteward 1.0.0 retention.sql (pending)
+-- pgsteward 1.0.0 remediation.sql (pending)
+""", ""))
+        self.assertEqual(self.schema("check", *own), (3, NOTHING_OWN, ""))
+        code, out, err = self.schema("apply", *own)
+        self.assertEqual((code, without_durations(out), err), (0, OWN_APPLIED, ""))
+        self.assertEqual(self.schema("apply", *own),
+                         (0, NOTHING_TO_DO.splitlines(keepends=True)[1], ""))
+        self.assertEqual(
+            self.postgres.psql("SELECT string_agg(tablename, ' ') FROM pg_tables"
+                               " WHERE schemaname = 'public'", "hub"), "lease")
+        self.assertEqual(self.schema("apply", *own, "--dry-run")[1], "-- nothing to do\n")
+        self.assertEqual(self.schema("check", *own), (0, "no differences\n", ""))
+        self.assertEqual(self.schema("check"), (0, NO_HUB + "no differences\n", ""))
+        self.assertEqual(self.schema("check", "--component", "hub"), (3, NO_HUB, ""))
+        self.assertEqual([self.schema("status", "--component", name)[0]
+                          for name in ("pgsteward", "hub", "all")], [0, 3, 3])
+
+        code, out, err = self.schema("apply", "--component", "hub")
+        self.assertEqual((code, without_durations(out) + OWN_APPLIED, err), (0, APPLIED, ""))
+        self.assertEqual([self.schema("status", "--component", name)[0]
+                          for name in ("pgsteward", "hub", "all")], [0, 0, 0])
+        self.assertEqual(self.schema("apply", *own, "--to", "1.0.0")[0], 0)
+        self.assertEqual(self.schema("apply", *own, "--baseline", "1.0.0"),
+                         (0, "0 versions recorded; go on with: pgsteward schema apply\n", ""))
+
+    def test_a_hub_of_before(self):
+        """--to is of the hub, as it was when there was nothing else; a plain apply adds the rest."""
+        code, out, err = self.schema("apply", "--to", "1.2.0")
+        self.assertEqual((code, without_durations(out) + OWN_APPLIED, err), (0, APPLIED, ""))
+        self.assertEqual(self.schema("check"), (0, NOTHING_OWN + "no differences\n", ""))
+        code, out, err = self.schema("apply")
+        self.assertEqual((code, without_durations(out), err),
+                         (0, "nothing to do, the hub is at 1.2.0\n" + OWN_APPLIED, ""))
 
     def test_status(self):
         code, out, err = self.schema("status")
         self.assertEqual((code, out, err), (3, """\
-VERSION  STATE    STARTED  COMPLETED  BY  WITH
-1.0.0    pending
-1.1.0    pending
-1.2.0    pending
+COMPONENT  VERSION  STATE    STARTED  COMPLETED  BY  WITH
+hub        1.0.0    pending
+hub        1.1.0    pending
+hub        1.2.0    pending
+pgsteward  1.0.0    pending
 """, ""))
         self.use_applied_hub()
         version = self.postgres.psql("SELECT DISTINCT daemon_version FROM pgsteward.schema_version",
                                      "hub")
         self.postgres.psql("UPDATE pgsteward.schema_version SET completed_at = NULL"
-                           " WHERE version = '1.0.0';"
+                           " WHERE component = 'hub' AND version = '1.0.0';"
                            "UPDATE pgsteward.schema_version SET checksum = 'other'"
-                           " WHERE version = '1.1.0'", "hub")
+                           " WHERE version = '1.1.0';"
+                           "UPDATE pgsteward.schema_version SET checksum = 'other'"
+                           " WHERE component = 'pgsteward'", "hub")
         time = " " * len("2026-01-01 00:00:00+00")
         code, out, err = self.schema("status")
         self.assertEqual((code, err), (3, ""))
         expected = f"""\
-VERSION  STATE       STARTED{time[7:]}  COMPLETED{time[9:]}  BY        WITH
-1.0.0    incomplete  TIME  {time}  postgres  {version}
-1.1.0    applied     TIME  TIME  postgres  {version}
-1.2.0    applied     TIME  TIME  postgres  {version}
+COMPONENT  VERSION  STATE       STARTED{time[7:]}  COMPLETED{time[9:]}  BY        WITH
+hub        1.0.0    incomplete  TIME  {time}  postgres  {version}
+hub        1.1.0    applied     TIME  TIME  postgres  {version}
+hub        1.2.0    applied     TIME  TIME  postgres  {version}
+pgsteward  1.0.0    applied     TIME  TIME  postgres  {version}
 1.0.0: index builds are outstanding; go on with: pgsteward schema apply
 warning: 1.1.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
+warning: pgsteward 1.0.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
 """
         self.assertEqual(without_times(out), expected)
 
@@ -138,13 +198,17 @@ warning: 1.1.0 was applied with other SQL than this pgsteward has; compare with:
         self.assertEqual((code, err), (0, ""))
         versions = json.loads(without_times(out))["versions"]
         self.assertEqual(versions, [
-            {"version": name, "state": "applied", "started_at": "TIME", "completed_at": "TIME",
-             "applied_by": "postgres", "daemon_version": version, "changed": name == "1.1.0"}
-            for name in ("1.0.0", "1.1.0", "1.2.0")])
+            {"component": component, "version": name, "state": "applied", "started_at": "TIME",
+             "completed_at": "TIME", "applied_by": "postgres", "daemon_version": version,
+             "changed": (component, name) != ("hub", "1.0.0") and name != "1.2.0"}
+            for component, name in (("hub", "1.0.0"), ("hub", "1.1.0"), ("hub", "1.2.0"),
+                                    ("pgsteward", "1.0.0"))])
+        code, out, err = self.schema("status", "--output", "json", "--component", "pgsteward")
+        self.assertEqual(json.loads(without_times(out))["versions"], versions[3:])
 
     def test_check(self):
         self.assertEqual(self.schema("check"), (
-            3, "this database has no hub schema; create it with: pgsteward schema apply\n", ""))
+            3, NO_HUB + NOTHING_OWN, ""))
         self.use_applied_hub()
         self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
         self.postgres.psql("""
@@ -152,25 +216,36 @@ warning: 1.1.0 was applied with other SQL than this pgsteward has; compare with:
                 ADD COLUMN U&"red\\001b[31m" int;
             ALTER TABLE users FORCE ROW LEVEL SECURITY;
             CREATE OR REPLACE FUNCTION auth.uid() RETURNS uuid AS 'SELECT NULL::uuid' LANGUAGE sql;
-            DELETE FROM pgsteward.schema_version WHERE version = '1.2.0'""", "hub")
+            ALTER TABLE pgsteward.lease ALTER COLUMN holder DROP NOT NULL;
+            DELETE FROM pgsteward.schema_version WHERE component = 'pgsteward' OR version = '1.2.0'""",
+                           "hub")
         self.assertEqual(self.schema("check"), (3, """\
-pending versions: 1.2.0
-column  users.bio          missing
+pending versions: 1.2.0, pgsteward 1.0.0
+column  users.bio               missing
     expected  text NULL
-column  users.new "line    unexpected
+column  users.new "line         unexpected
     found     text NULL DEFAULT 'a b'::text
-column  users.red\\x1b[31m  unexpected
+column  users.red\\x1b[31m       unexpected
     found     integer NULL
-table   users              differs
+table   users                   differs
     expected  table logged row_security=on force=off
     found     table logged row_security=on force=on
+column  pgsteward.lease.holder  differs
+    expected  text NOT NULL
+    found     text NULL
 note: function auth.uid() is not ours, which is allowed
-4 differences
+5 differences
 """, ""))
         code, out, err = self.schema("check", "--output", "json")
         self.assertEqual((code, err), (3, ""))
-        found = json.loads(out)
-        self.assertEqual((found["present"], found["pending"]), (True, ["1.2.0"]))
+        found, own = json.loads(out)["components"]
+        self.assertEqual((found["component"], found["present"], found["pending"]),
+                         ("hub", True, ["1.2.0"]))
+        self.assertEqual(own, {
+            "component": "pgsteward", "present": True, "pending": ["1.0.0"], "differences": [
+                {"kind": "column", "name": "pgsteward.lease.holder", "drift": "differs",
+                 "expected": "text NOT NULL", "found": "text NULL"}],
+            "information": []})
         self.assertEqual(found["differences"], [
             {"kind": "column", "name": "users.bio", "drift": "missing", "expected": "text NULL",
              "found": None},
@@ -194,7 +269,12 @@ note: function auth.uid() is not ours, which is allowed
                                             " ('public', 'pgsteward')", "hub"), "0")
         self.postgres.psql(script, "hub")
         self.assertEqual(self.schema("check")[1],
-                         "pending versions: 1.0.0, 1.1.0, 1.2.0\nno differences\n")
+                         "pending versions: 1.0.0, 1.1.0, 1.2.0, pgsteward 1.0.0\nno differences\n")
+        self.assertEqual(self.schema("apply", "--baseline", "1.0.0", "--component", "pgsteward"), (
+            0, """\
+  pgsteward 1.0.0 recorded as applied
+1 version recorded; go on with: pgsteward schema apply
+""", ""))
         code, out, err = self.schema("apply", "--baseline", "1.2.0")
         self.assertEqual((code, out, err), (0, """\
   1.0.0 recorded as applied
@@ -220,8 +300,7 @@ note: function auth.uid() is not ours, which is allowed
         self.assertEqual(self.schema("apply", "--baseline", "1.0.0")[0], 0)
         code, out, err = self.schema("apply")
         self.assertEqual((code, err), (0, ""))
-        self.assertEqual(out.splitlines()[-1],
-                         "the hub is at 1.2.0: 2 versions applied, 1 index built")
+        self.assertIn("\nthe hub is at 1.2.0: 2 versions applied, 1 index built\n", out)
         self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
 
     def test_two_at_once(self):
@@ -230,8 +309,10 @@ note: function auth.uid() is not ours, which is allowed
                     for _ in range(3)]
         ends = [self.finish(command) for command in commands]
         self.assertEqual([(code, err) for code, _, err in ends], [(0, "")] * 3)
-        self.assertEqual(sorted(out.splitlines()[-1] for _, out, _ in ends),
-                         ["nothing to do, the hub is at 1.2.0"] * 2 + [APPLIED.splitlines()[-1]])
+        # Whoever waited for its turn.
+        waited = re.compile(r"^  waiting up to .*\n", re.MULTILINE)
+        self.assertEqual(sorted(waited.sub("", without_durations(out)) for _, out, _ in ends),
+                         [APPLIED] + [NOTHING_TO_DO] * 2)
         self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
 
     def test_interrupt(self):
@@ -253,7 +334,7 @@ note: function auth.uid() is not ours, which is allowed
   idx_messages_created_id is invalid, it is built again
 1.2.0 idx_messages_created_id ... ok
 the hub is at 1.2.0: 0 versions applied, 1 index built
-""", ""))
+""" + OWN_APPLIED, ""))
                 self.assertEqual(self.schema("check"), (0, "no differences\n", ""))
 
     def test_killed(self):
@@ -286,7 +367,7 @@ the hub is at 1.2.0: 0 versions applied, 1 index built
   waiting for pid {pid} (psql, role postgres, idle in transaction)
 1.2.0 idx_messages_created_id ... ok
 the hub is at 1.2.0: 1 version applied, 1 index built
-""")
+{OWN_APPLIED}""")
 
     def test_configuration(self):
         self.use_applied_hub()
@@ -312,9 +393,14 @@ the hub is at 1.2.0: 1 version applied, 1 index built
         self.assertEqual(support.run("schema", "check", "--dsn", "host=x what=y")[0], 2)
         self.assertEqual(support.run("schema")[0], 2)
         for arguments in (("--to", "1.3.0"), ("--baseline", "7"), ("--wait", "soon"),
-                          ("--timeout", "60"), ("--baseline", "1.0.0", "--dry-run")):
+                          ("--timeout", "60"), ("--baseline", "1.0.0", "--dry-run"),
+                          ("--component", "hubs"), ("--component", "pgsteward", "--to", "1.2.0")):
             with self.subTest(arguments=arguments):
                 self.assertEqual(self.schema("apply", *arguments)[0], 2)
+        for option in ("--to", "--baseline"):
+            self.assertEqual(self.schema("apply", option, "1.0.0", "--component", "all"), (
+                2, "", "pgsteward: --component: --to and --baseline are of one component; hint: Say"
+                " --component hub or --component pgsteward.\n"))
         self.assertEqual(self.schema("check", "--output", "xml")[0], 2)
         self.assertEqual(self.postgres.psql("SELECT count(*) FROM pg_namespace"
                                             " WHERE nspname = 'pgsteward'", "hub"), "0")

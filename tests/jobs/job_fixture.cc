@@ -27,7 +27,10 @@ class Silent : public ApplyListener {
 Task<Result<ApplyReport>> Apply(ApplySession& session) {
   auto opened = co_await session.Open();
   if (!opened) co_return opened.error();
-  auto report = co_await ApplySchema(session, HubSchema(), "");
+  Result<ApplyReport> report = ApplyReport();
+  for (const SchemaComponent* component : AllComponents()) {
+    if (report) report = co_await ApplySchema(session, *component, "");
+  }
   co_await session.Close();
   co_return report;
 }
@@ -75,10 +78,8 @@ void JobTest::SetUpTestSuite() {
   ApplySession session(runtime, target, ApplyOptions(), silent);
   const auto applied = RunCoro(runtime, Apply(session));
   if (!applied) throw std::runtime_error(ToText(applied.error()));
-  for (const char* file : {"lease", "jobs", "retention", "remediation"}) {
-    Postgres().Psql(kTemplate,
-                    {"-q", "-f", std::string(PGSTEWARD_SCHEMA "/steward/v1.0.0/") + file + ".sql"});
-  }
+  Postgres().Exec("CREATE ROLE hub_owner");
+  Postgres().Psql(kTemplate, {"-q", "-f", PGSTEWARD_SCHEMA "/job_roles.sql"});
 }
 
 void JobTest::SetUp() {

@@ -35,6 +35,7 @@ FENCES = [
     ("CLI/*", ("daemon/main.cc", "daemon/commands*"), "daemon/main.cc and daemon/commands*"),
     ("spdlog/*", ("core/log.cc",), "core/log.cc"),
     ("prometheus/*", ("core/metrics*", "core/store*"), "core/metrics* and core/store*"),
+    ("boost/json*", ("core/json.cc",), "core/json.cc"),
     ("boost/beast*", ("daemon/http*",), "daemon/http*"),
     ("date/*", ("core/time_zone*",), "core/time_zone*"),
 ]

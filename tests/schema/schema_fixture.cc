@@ -26,16 +26,18 @@ PgTarget Target(const std::string& conninfo) {
   return target;
 }
 
-Task<Result<ApplyReport>> OpenAndApply(ApplySession& session, std::string to) {
+Task<Result<ApplyReport>> OpenAndApply(ApplySession& session, const SchemaComponent& component,
+                                       std::string to) {
   auto opened = co_await session.Open();
   if (!opened) co_return opened.error();
-  co_return co_await ApplySchema(session, HubSchema(), std::move(to));
+  co_return co_await ApplySchema(session, component, std::move(to));
 }
 
-Task<Result<ApplyReport>> OpenAndRecord(ApplySession& session, std::string version) {
+Task<Result<ApplyReport>> OpenAndRecord(ApplySession& session, const SchemaComponent& component,
+                                        std::string version) {
   auto opened = co_await session.Open();
   if (!opened) co_return opened.error();
-  co_return co_await BaselineSchema(session, HubSchema(), std::move(version));
+  co_return co_await BaselineSchema(session, component, std::move(version));
 }
 
 }  // namespace
@@ -59,45 +61,48 @@ ApplyOptions QuickOptions() {
   return options;
 }
 
-Applied Apply(const std::string& conninfo, const std::string& to, const ApplyOptions& options) {
+Applied Apply(const std::string& conninfo, const std::string& to, const ApplyOptions& options,
+              const SchemaComponent& component) {
   Runtime runtime;
   RecordingListener listener;
   ApplySession session(runtime, Target(conninfo), options, listener);
   Applied applied;
-  applied.report = RunCoro(runtime, OpenAndApply(session, to));
+  applied.report = RunCoro(runtime, OpenAndApply(session, component, to));
   RunCoro(runtime, session.Close());
   applied.lines = listener.lines;
   applied.notices = listener.notices;
   return applied;
 }
 
-Applied Baseline(const std::string& conninfo, const std::string& version) {
+Applied Baseline(const std::string& conninfo, const std::string& version,
+                 const SchemaComponent& component) {
   Runtime runtime;
   RecordingListener listener;
   ApplySession session(runtime, Target(conninfo), QuickOptions(), listener);
   Applied applied;
-  applied.report = RunCoro(runtime, OpenAndRecord(session, version));
+  applied.report = RunCoro(runtime, OpenAndRecord(session, component, version));
   RunCoro(runtime, session.Close());
   applied.lines = listener.lines;
   return applied;
 }
 
-Result<std::vector<PlannedStep>> Plan(const std::string& conninfo, const std::string& to) {
+Result<std::vector<PlannedStep>> Plan(const std::string& conninfo, const std::string& to,
+                                      const SchemaComponent& component) {
   Runtime runtime;
   OneConnection db(runtime, conninfo);
-  return RunCoro(runtime, PlanSchema(db, HubSchema(), to, 10s));
+  return RunCoro(runtime, PlanSchema(db, component, to, 10s));
 }
 
-Result<SchemaStatus> Status(const std::string& conninfo) {
+Result<SchemaStatus> Status(const std::string& conninfo, const SchemaComponent& component) {
   Runtime runtime;
   OneConnection db(runtime, conninfo);
-  return RunCoro(runtime, ReadStatus(db, HubSchema(), 10s));
+  return RunCoro(runtime, ReadStatus(db, component, 10s));
 }
 
-Result<SchemaCheck> Check(const std::string& conninfo) {
+Result<SchemaCheck> Check(const std::string& conninfo, const SchemaComponent& component) {
   Runtime runtime;
   OneConnection db(runtime, conninfo);
-  return RunCoro(runtime, CheckHubSchema(db, 10s));
+  return RunCoro(runtime, CheckSchema(db, component, 10s));
 }
 
 std::vector<std::string> States(const Result<SchemaStatus>& status) {

@@ -53,11 +53,16 @@ struct Applied {
 ApplyOptions QuickOptions();
 // On a loop of its own: may run in a thread.
 Applied Apply(const std::string& conninfo, const std::string& to = "",
-              const ApplyOptions& options = QuickOptions());
-Applied Baseline(const std::string& conninfo, const std::string& version);
-Result<std::vector<PlannedStep>> Plan(const std::string& conninfo, const std::string& to = "");
-Result<SchemaStatus> Status(const std::string& conninfo);
-Result<SchemaCheck> Check(const std::string& conninfo);
+              const ApplyOptions& options = QuickOptions(),
+              const SchemaComponent& component = HubSchema());
+Applied Baseline(const std::string& conninfo, const std::string& version,
+                 const SchemaComponent& component = HubSchema());
+Result<std::vector<PlannedStep>> Plan(const std::string& conninfo, const std::string& to = "",
+                                      const SchemaComponent& component = HubSchema());
+Result<SchemaStatus> Status(const std::string& conninfo,
+                            const SchemaComponent& component = HubSchema());
+Result<SchemaCheck> Check(const std::string& conninfo,
+                          const SchemaComponent& component = HubSchema());
 
 // "1.0.0 applied", "1.2.0 incomplete".
 std::vector<std::string> States(const Result<SchemaStatus>& status);

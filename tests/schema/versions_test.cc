@@ -22,14 +22,20 @@ std::string Text(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// "v1.0.0/create_tables.sql" of every .sql file below a folder v*.
+std::string Folder(const SchemaComponent& component, const SchemaVersion& version) {
+  return (&component == &StewardSchema() ? "steward/v" : "v") + std::string(version.name) + "/";
+}
+
+// "v1.0.0/create_tables.sql" of every file below a folder v* or steward/v*.
 std::set<std::string> FilesOfVersions() {
   std::set<std::string> files;
-  for (const auto& folder : fs::directory_iterator(PGSTEWARD_SCHEMA)) {
-    const std::string name = folder.path().filename();
-    if (!folder.is_directory() || name[0] != 'v') continue;
-    for (const auto& file : fs::directory_iterator(folder)) {
-      files.insert(name + "/" + file.path().filename().string());
+  for (const std::string prefix : {"", "steward/"}) {
+    for (const auto& folder : fs::directory_iterator(PGSTEWARD_SCHEMA "/" + prefix)) {
+      const std::string name = folder.path().filename();
+      if (!folder.is_directory() || name[0] != 'v') continue;
+      for (const auto& file : fs::directory_iterator(folder)) {
+        files.insert(prefix + name + "/" + file.path().filename().string());
+      }
     }
   }
   return files;
@@ -37,18 +43,20 @@ std::set<std::string> FilesOfVersions() {
 
 TEST(Versions, HoldEveryFileOnce) {
   std::multiset<std::string> listed;
-  for (const SchemaVersion& version : HubSchema().versions) {
-    const std::string folder = "v" + std::string(version.name) + "/";
-    for (const SchemaFile& file : version.files) listed.insert(folder + std::string(file.name));
-    if (version.concurrent) listed.insert(folder + std::string(version.concurrent->name));
+  for (const SchemaComponent* component : AllComponents()) {
+    for (const SchemaVersion& version : component->versions) {
+      const std::string folder = Folder(*component, version);
+      for (const SchemaFile& file : version.files) listed.insert(folder + std::string(file.name));
+      if (version.concurrent) listed.insert(folder + std::string(version.concurrent->name));
+    }
   }
   const std::set<std::string> present = FilesOfVersions();
   EXPECT_EQ(listed, std::multiset<std::string>(present.begin(), present.end()));
-  EXPECT_EQ(listed.size(), 14U);
+  EXPECT_EQ(listed.size(), 18U);
 }
 
 TEST(Versions, AreEmbeddedAsTheyAre) {
-  EXPECT_EQ(EmbeddedFiles().size(), 17U);
+  EXPECT_EQ(EmbeddedFiles().size(), 21U);
   for (const EmbeddedFile& file : EmbeddedFiles()) {
     EXPECT_EQ(file.text, Text(fs::path(PGSTEWARD_SCHEMA) / file.path)) << file.path;
   }
@@ -57,29 +65,45 @@ TEST(Versions, AreEmbeddedAsTheyAre) {
 TEST(Versions, AreListedInTheOrderThatTheirChecksumCovers) {
   std::vector<std::string_view> embedded;
   for (const EmbeddedFile& file : EmbeddedFiles()) {
-    if (file.path[0] == 'v') embedded.push_back(file.text);
+    if (file.path.find('/') != file.path.npos) embedded.push_back(file.text);
   }
   std::vector<std::string_view> applied;
-  for (const SchemaVersion& version : HubSchema().versions) {
-    for (const SchemaFile& file : version.files) applied.push_back(file.sql);
-    if (version.concurrent) applied.push_back(version.concurrent->sql);
+  for (const SchemaComponent* component : AllComponents()) {
+    for (const SchemaVersion& version : component->versions) {
+      for (const SchemaFile& file : version.files) applied.push_back(file.sql);
+      if (version.concurrent) applied.push_back(version.concurrent->sql);
+    }
   }
   EXPECT_EQ(embedded, applied);
 }
 
 TEST(Versions, HaveAChecksumEach) {
   std::set<std::string_view> checksums;
-  for (const SchemaVersion& version : HubSchema().versions) {
-    EXPECT_EQ(version.checksum.size(), 64U);
-    checksums.insert(version.checksum);
+  for (const SchemaComponent* component : AllComponents()) {
+    for (const SchemaVersion& version : component->versions) {
+      EXPECT_EQ(version.checksum.size(), 64U);
+      checksums.insert(version.checksum);
+    }
   }
-  EXPECT_EQ(checksums.size(), 3U);
+  EXPECT_EQ(checksums.size(), 4U);
 }
 
 TEST(Versions, AreFoundByName) {
   EXPECT_EQ(FindVersion(HubSchema(), "1.0.0"), 0U);
   EXPECT_EQ(FindVersion(HubSchema(), "1.2.0"), 2U);
   EXPECT_EQ(FindVersion(HubSchema(), "1.2"), std::nullopt);
+}
+
+TEST(Versions, ComponentsAreFoundByName) {
+  EXPECT_THAT(AllComponents(), ElementsAre(&HubSchema(), &StewardSchema()));
+  EXPECT_EQ(FindComponent("hub"), &HubSchema());
+  EXPECT_EQ(FindComponent("pgsteward"), &StewardSchema());
+  EXPECT_EQ(FindComponent("all"), nullptr);
+}
+
+TEST(Versions, AreLabelledWithTheirComponentButForTheHub) {
+  EXPECT_EQ(HubSchema().versions[1].label, "1.1.0");
+  EXPECT_EQ(StewardSchema().versions[0].label, "pgsteward 1.0.0");
 }
 
 TEST(Versions, RelationsAreAnArray) {
@@ -137,9 +161,10 @@ TEST(ConcurrentIndexes, RefuseAnythingElse) {
 
 TEST(Catalog, DeclaresEveryKind) {
   std::set<std::string> kinds;
-  for (const SchemaObject& object : DeclaredObjects()) kinds.insert(object.kind);
+  for (const SchemaObject& object : DeclaredObjects(HubSchema())) kinds.insert(object.kind);
   EXPECT_EQ(kinds, std::set<std::string>(SchemaKinds().begin(), SchemaKinds().end()));
-  EXPECT_EQ(DeclaredObjects().size(), 151U);
+  EXPECT_EQ(DeclaredObjects(HubSchema()).size(), 151U);
+  EXPECT_EQ(DeclaredObjects(StewardSchema()).size(), 115U);
 }
 
 TEST(Catalog, ReadsTheTextFormatOfCopy) {

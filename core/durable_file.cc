@@ -1,0 +1,92 @@
+#include "core/durable_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+namespace pgsteward {
+
+namespace {
+
+constexpr std::size_t kLargest = std::size_t{16} << 20;
+
+class File {
+ public:
+  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  bool open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+  // Some file systems tell of a failed write only here.
+  bool Close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+ private:
+  int fd_;
+};
+
+Error Failed(const std::string& what, const std::string& path) {
+  const std::string why = std::strerror(errno);
+  return Error(Errc::kUnavailable, what + " " + path + ": " + why);
+}
+
+bool WriteAll(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+Result<void> WriteNew(const std::string& path, std::string_view text) {
+  File file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (!file.open()) return Failed("cannot create", path);
+  if (!WriteAll(file.fd(), text)) return Failed("cannot write", path);
+  if (::fsync(file.fd()) != 0) return Failed("cannot sync", path);
+  if (!file.Close()) return Failed("cannot close", path);
+  return {};
+}
+
+}  // namespace
+
+Result<void> WriteFileDurably(const std::string& path, std::string_view text) {
+  const std::string temporary = path + ".new";
+  if (auto written = WriteNew(temporary, text); !written) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return Failed("cannot rename to", path);
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  const File folder(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);
+  if (!folder.open() || ::fsync(folder.fd()) != 0) return Failed("cannot sync", directory);
+  return {};
+}
+
+Result<std::string> ReadWholeFile(const std::string& path) {
+  const File file(path, O_RDONLY);
+  if (!file.open()) {
+    if (errno == ENOENT) return Error(Errc::kNoData, "there is no " + path);
+    return Failed("cannot open", path);
+  }
+  std::string text;
+  std::array<char, 64 * 1024> chunk;
+  for (;;) {
+    const ssize_t got = ::read(file.fd(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Failed("cannot read", path);
+    if (got == 0) return text;
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+    if (text.size() > kLargest) return Error(Errc::kUnavailable, path + " is too large");
+  }
+}
+
+}  // namespace pgsteward

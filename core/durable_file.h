@@ -1,0 +1,19 @@
+// Files that must be whole after a crash.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace pgsteward {
+
+// Replaces `path` by `text`: a temporary file in the same directory (mode 0600), written, fsynced,
+// renamed, the directory fsynced. Blocks: call it on the pool. kUnavailable with the system's
+// words.
+Result<void> WriteFileDurably(const std::string& path, std::string_view text);
+
+// The whole of a file of at most 16 MiB; kNoData when there is none.
+Result<std::string> ReadWholeFile(const std::string& path);
+
+}  // namespace pgsteward
