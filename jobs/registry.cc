@@ -5,10 +5,11 @@
 namespace pgsteward {
 
 // Each in its own file; alphabetical here.
+extern const JobSpec kSessionCleanup;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 0> kJobs = {};
+constexpr std::array<const JobSpec*, 1> kJobs = {&kSessionCleanup};
 
 }  // namespace
 
