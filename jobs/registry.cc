@@ -6,10 +6,11 @@ namespace pgsteward {
 
 // Each in its own file; alphabetical here.
 extern const JobSpec kSessionCleanup;
+extern const JobSpec kVacuumAnalyze;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 1> kJobs = {&kSessionCleanup};
+constexpr std::array<const JobSpec*, 2> kJobs = {&kSessionCleanup, &kVacuumAnalyze};
 
 }  // namespace
 
