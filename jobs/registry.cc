@@ -5,12 +5,14 @@
 namespace pgsteward {
 
 // Each in its own file; alphabetical here.
+extern const JobSpec kReconcileMessageCount;
 extern const JobSpec kSessionCleanup;
 extern const JobSpec kVacuumAnalyze;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 2> kJobs = {&kSessionCleanup, &kVacuumAnalyze};
+constexpr std::array<const JobSpec*, 3> kJobs = {&kReconcileMessageCount, &kSessionCleanup,
+                                                 &kVacuumAnalyze};
 
 }  // namespace
 
