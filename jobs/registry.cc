@@ -7,11 +7,12 @@ namespace pgsteward {
 // Each in its own file; alphabetical here.
 extern const JobSpec kReconcileMessageCount;
 extern const JobSpec kSessionCleanup;
+extern const JobSpec kSql;
 extern const JobSpec kVacuumAnalyze;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 3> kJobs = {&kReconcileMessageCount, &kSessionCleanup,
+constexpr std::array<const JobSpec*, 4> kJobs = {&kReconcileMessageCount, &kSessionCleanup, &kSql,
                                                  &kVacuumAnalyze};
 
 }  // namespace
