@@ -5,6 +5,7 @@
 namespace pgsteward {
 
 // Each in its own file; alphabetical here.
+extern const JobSpec kEncryptPii;
 extern const JobSpec kReconcileMessageCount;
 extern const JobSpec kSessionCleanup;
 extern const JobSpec kSql;
@@ -12,8 +13,8 @@ extern const JobSpec kVacuumAnalyze;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 4> kJobs = {&kReconcileMessageCount, &kSessionCleanup, &kSql,
-                                                 &kVacuumAnalyze};
+constexpr std::array<const JobSpec*, 5> kJobs = {&kEncryptPii, &kReconcileMessageCount,
+                                                 &kSessionCleanup, &kSql, &kVacuumAnalyze};
 
 }  // namespace
 
