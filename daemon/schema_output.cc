@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdio>
 
-#include "collectors/terminal_text.h"
 #include "core/metrics.h"
+#include "core/terminal_text.h"
 #include "core/utf8.h"
 
 namespace pgsteward {
