@@ -216,6 +216,7 @@ const JobSpec kArchivePurge = {
     .options = kOptions,
     .groups = kGroups,
     .needs_confirmation = true,
+    .throttle_table = "public.messages_archive",
     .run = &Run,
     .backlog = &Measure,
 };

@@ -385,6 +385,7 @@ const JobSpec kEncryptPii = {
     .name = "encrypt_pii",
     .summary = "Encrypts users.email into users.email_encrypted.",
     .options = kOptions,
+    .throttle_table = "public.users",
     .run = &RunEncryptPii,
     .backlog = &EncryptBacklog,
 };

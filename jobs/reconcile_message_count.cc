@@ -397,6 +397,7 @@ const JobSpec kReconcileMessageCount = {
     .name = "reconcile_message_count",
     .summary = "Finds chats whose message_count is wrong, and puts it right if asked.",
     .options = kOptions,
+    .throttle_table = "public.chat_sessions",
     .run = &RunReconcile,
     .backlog = &ReconcileBacklog,
 };

@@ -306,8 +306,10 @@ extern const JobSpec kSessionCleanup;
 const JobSpec kSessionCleanup = {
     .name = "session_cleanup",
     .summary = "Deletes logins that are inactive and idle for longer than 30 days.",
+    .schedule = "15 3 * * *",
     .options = kOptions,
     .needs_confirmation = true,
+    .throttle_table = "public.sessions",
     .run = &RunSessionCleanup,
     .backlog = &SessionBacklog,
 };
