@@ -61,10 +61,6 @@ void CheckColumns(const ArchiveFacts& facts, Report& report) {
     report.Problem("created_at of " + std::string(kLiveTable) + " is of type " + created.type,
                    "It must be a timestamp with time zone.");
   }
-  if (facts.live.Find("id") && !ColumnOf(facts.live, "id").not_null) {
-    report.Problem("id of " + std::string(kLiveTable) + " may be null",
-                   "ALTER TABLE " + std::string(kLiveTable) + " ADD PRIMARY KEY (id).");
-  }
   for (const TableColumn& column : facts.live.columns) {
     const std::string quoted = QuoteIdentifier(column.name);
     const TableColumn* kept = facts.archive.Find(column.name);
@@ -112,6 +108,10 @@ void CheckColumns(const ArchiveFacts& facts, Report& report) {
 }
 
 void CheckKeys(const ArchiveFacts& facts, Report& report) {
+  if (!facts.live.HasUnique({"id"})) {
+    report.Problem(std::string(kLiveTable) + " has no unique index on id",
+                   "ALTER TABLE " + std::string(kLiveTable) + " ADD PRIMARY KEY (id).");
+  }
   const bool by_both = facts.archive.HasUnique({"id", "created_at"});
   if (facts.archive.kind == 'p' && !by_both) {
     report.Problem(
@@ -237,7 +237,7 @@ void CheckRights(const ArchiveFacts& facts, Report& report) {
   }
   if (!facts.can_read_chats) {
     report.Problem("role " + QuoteIdentifier(role) +
-                       " may not read id of public.chat_sessions, or there is none",
+                       " may not read id and user_id of public.chat_sessions, or there is none",
                    Grant("SELECT", "public.chat_sessions", role));
   }
   if (!facts.live.can_maintain) {
@@ -276,6 +276,30 @@ ShapeReport CheckShape(const ArchiveFacts& facts) {
   CheckLinks(facts, report);
   CheckRights(facts, report);
   return report.Take();
+}
+
+std::vector<ShapeFinding> CheckMode(const ArchiveFacts& facts, bool counts_each, bool runs_none) {
+  Report report;
+  const std::string role = QuoteIdentifier(facts.role);
+  if (counts_each && !(facts.can_count_chats && facts.can_lock_chats)) {
+    report.Problem(
+        "role " + role +
+            " may not count messages of public.chat_sessions, which the trigger does "
+            "with the rights of the role",
+        Grant("SELECT, UPDATE (message_count, updated_at)", "public.chat_sessions", facts.role));
+  }
+  if (runs_none && !(facts.can_lock_chats && facts.can_lock_users)) {
+    report.Problem("role " + role +
+                       " may not lock rows of public.chat_sessions and public.users, which takes "
+                       "the place of the foreign keys in trigger_mode replica",
+                   "Grant it UPDATE of a column of both, or set trigger_mode to auto.");
+  }
+  if (runs_none && !facts.live.referenced_by.empty()) {
+    report.Problem("rows of " + facts.live.referenced_by.front().table +
+                       " refer to messages, and in trigger_mode replica nobody looks after them",
+                   "Set trigger_mode to auto.");
+  }
+  return report.Take().problems;
 }
 
 ArchiveShape ShapeOf(const ArchiveFacts& facts) {

@@ -14,7 +14,8 @@ SELECT pg_is_in_recovery(), current_user,
        coalesce(has_schema_privilege(h.relnamespace, 'USAGE')
                 AND has_table_privilege(h.oid, 'SELECT') AND has_table_privilege(q.oid, 'SELECT')
                 AND has_table_privilege(q.oid, 'INSERT'), false),
-       coalesce(has_column_privilege(s.oid, 'id', 'SELECT'), false),
+       coalesce(has_column_privilege(s.oid, 'id', 'SELECT')
+                AND has_column_privilege(s.oid, 'user_id', 'SELECT'), false),
        coalesce(has_column_privilege(s.oid, 'message_count', 'UPDATE')
                 AND has_column_privilege(s.oid, 'message_count', 'SELECT')
                 AND has_column_privilege(s.oid, 'updated_at', 'UPDATE'), false),

@@ -75,7 +75,7 @@ struct ArchiveFacts {
   // Of schema pgsteward: holds and quarantine can be read, the latter be written.
   bool has_steward_tables = false;
   bool can_use_steward_tables = false;
-  // Of public.chat_sessions: SELECT on id, UPDATE of message_count and updated_at.
+  // Of public.chat_sessions: SELECT on id and user_id, UPDATE of message_count and updated_at.
   bool can_read_chats = false;
   bool can_count_chats = false;
   // UPDATE of any column, which is what locking a row needs.
@@ -99,6 +99,9 @@ struct ShapeReport {
 
 // Whether rows of the live table can be moved to the archive and found there as they were. Pure.
 ShapeReport CheckShape(const ArchiveFacts& facts);
+// What is in the way when the triggers count each message, or when the server runs none, foreign
+// keys' included. Pure.
+std::vector<ShapeFinding> CheckMode(const ArchiveFacts& facts, bool counts_each, bool runs_none);
 
 // What a statement that moves rows needs to know. Of facts without problems.
 struct ArchiveShape {

@@ -125,8 +125,8 @@ TEST_F(ArchiveTablesTest, KnowsTheRightsOfARoleThatHasFew) {
             "problem: role \"archive_few\" may not read \"id\" of public.messages_archive\n"
             "problem: role \"archive_few\" may not update id of public.messages_archive, which "
             "recognizing a row that is there already needs\n"
-            "problem: role \"archive_few\" may not read id of public.chat_sessions, or there is "
-            "none\n"
+            "problem: role \"archive_few\" may not read id and user_id of public.chat_sessions, "
+            "or there is none\n"
             "warning: role \"archive_few\" may not vacuum public.messages: the space of moved rows "
             "waits for autovacuum\n");
   user_ = "postgres";
