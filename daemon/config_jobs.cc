@@ -230,6 +230,7 @@ void ReadJob(const Reading& reading, ConfigMap& map, const Located<std::string>&
   ReadLimits(map, policy);
   ReadGroups(map, policy);
   if (const auto confirm = map.Switch("confirm")) policy.confirm = confirm->value;
+  ReadJobOptions(map, reading.config_path, policy.enabled, policy.throttle);
   ReadJobOptions(map, reading.config_path, policy.enabled, policy.options);
   map.RefuseOthers();
   jobs.push_back(std::move(job));

@@ -57,8 +57,10 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   text += TimeLine("max_age", policy.MaxAge());
   text += Line("groups", QuotedList(policy.groups));
   text += SwitchLine("confirm", policy.confirm);
-  for (const JobOption& option : policy.options.declared()) {
-    text += OptionLine(option, policy.options, secrets);
+  for (const JobOptions* options : {&policy.throttle, &policy.options}) {
+    for (const JobOption& option : options->declared()) {
+      text += OptionLine(option, *options, secrets);
+    }
   }
   return text;
 }

@@ -11,6 +11,7 @@
 #include "core/time_window.h"
 #include "core/timetable.h"
 #include "jobs/job.h"
+#include "jobs/throttle.h"
 
 namespace pgsteward {
 
@@ -59,6 +60,7 @@ struct JobPolicy {
   std::optional<std::chrono::seconds> max_age;
   bool confirm = true;  // ask for a person's word where the spec says so
   JobOptions options;
+  JobOptions throttle{kThrottleOptions};
 
   std::chrono::seconds Grace() const;
   std::chrono::seconds MaxAge() const;
