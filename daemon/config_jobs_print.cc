@@ -60,6 +60,10 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   for (const JobOption& option : policy.options.declared()) {
     text += OptionLine(option, policy.options, secrets);
   }
+  if (policy.spec->throttle_table.empty()) return text;
+  for (const JobOption& option : policy.throttle.declared()) {
+    text += OptionLine(option, policy.throttle, secrets);
+  }
   return text;
 }
 

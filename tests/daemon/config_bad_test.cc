@@ -34,9 +34,10 @@ TEST_F(ConfigTest, RefusesBadSettings) {
   const BadCase kCases[] = {
       // unknown keys
       {"wbe: {}", "c.yaml:2:1: unknown key \"wbe\"; hint: Did you mean \"web\"?\n"},
-      {"jobs: {}",
-       "c.yaml:2:1: unknown key \"jobs\"; hint: The keys here are servers, web, log, time_zone, "
-       "stale_after_intervals and collectors.\n"},
+      {"tasks: {}",
+       "c.yaml:2:1: unknown key \"tasks\"; hint: The keys here are servers, web, log, time_zone, "
+       "stale_after_intervals, collectors, jobs_state_directory, jobs_keep_history, jobs_lease and "
+       "jobs.\n"},
       {"web: {listen_adress: x}",
        "c.yaml:2:7: web: unknown key \"listen_adress\"; hint: Did you mean \"listen_address\"?\n"},
       {"log:\n  colour: true",
@@ -51,7 +52,8 @@ TEST_F(ConfigTest, RefusesBadSettings) {
        "interval and timeout.\n"},
       {"\"sword fish\": 1",
        "c.yaml:2:1: unknown key; hint: The keys here are servers, web, log, time_zone, "
-       "stale_after_intervals and collectors.\n"},
+       "stale_after_intervals, collectors, jobs_state_directory, jobs_keep_history, jobs_lease and "
+       "jobs.\n"},
       {"? [a]\n: b", "c.yaml:2:3: a key must be a single word\n"},
       // duplicate keys
       {"log: {level: info}\nlog: {level: debug}",

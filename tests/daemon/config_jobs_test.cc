@@ -128,6 +128,17 @@ jobs:
     max_age: 2d2h
     groups: ["heavy_io"]
     confirm: true
+    throttle_replica_lag: "30s"
+    throttle_replica_lag_mb: 1024
+    throttle_slot_retained_mb: 8192
+    throttle_archiver_files: 64
+    throttle_active_sessions: 50
+    throttle_xmin_age: "1h"
+    throttle_xmin_xids: 10000000
+    throttle_own_victims: true
+    throttle_running_dump: true
+    throttle_vacuum_running: true
+    throttle_query: ""
     older_than: "30 days"
     mode: "look"
     rows: 100
@@ -169,6 +180,8 @@ jobs:
     max_age: 5h
     groups: [night, heavy_io]
     confirm: false
+    throttle_replica_lag: 0s
+    throttle_own_victims: false
     older_than: 6 Months
     mode: touch
     rows: 7
@@ -205,6 +218,10 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
   EXPECT_EQ(policy.MaxAge(), hours(5));
   EXPECT_THAT(policy.groups, ElementsAre("night", "heavy_io"));
   EXPECT_FALSE(policy.confirm);
+  const ThrottlePolicy throttle = ThrottlePolicyOf(policy.throttle);
+  EXPECT_FALSE(throttle.max_replica_lag);
+  EXPECT_FALSE(throttle.own_victims);
+  EXPECT_TRUE(throttle.running_dump);
   EXPECT_EQ(policy.options.Text("older_than"), "6 months");
   EXPECT_EQ(policy.options.Text("mode"), "touch");
   EXPECT_EQ(policy.options.Integer("rows"), 7);
@@ -232,7 +249,7 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
       "c.yaml:5:23: jobs_state_directory: the directory does not exist; hint: Without it the end "
       "of "
       "a run is forgotten when the database is away and pgsteward ends.\n"
-      "c.yaml:37:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
+      "c.yaml:39:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
       "0600; a relative path begins at the configuration file.\n");
 }
 
@@ -358,6 +375,9 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "4:11: jobs.sweep: unknown key \"older\"; hint: The keys here are type, enabled, server, "
        "time_zone, schedule, gap, fold, jitter, window, blackout, overlap, misfire, misfire_grace, "
        "misfire_max, retries, retry_pause, retry_pause_most, deadline, max_age, groups, confirm, "
+       "throttle_replica_lag, throttle_replica_lag_mb, throttle_slot_retained_mb, "
+       "throttle_archiver_files, throttle_active_sessions, throttle_xmin_age, throttle_xmin_xids, "
+       "throttle_own_victims, throttle_running_dump, throttle_vacuum_running, throttle_query, "
        "older_than, mode, rows, factor, analyze, rest, users, key and note."},
       {"  sweep: {server: hob}\n",
        "4:19: jobs.sweep.server: there is no server \"hob\"; hint: The servers are hub and other."},
@@ -366,7 +386,8 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "quotes."},
       // when
       {"  sweep: {schedule: 15 25 * * *}\n",
-       "4:21: jobs.sweep.schedule: \"25\" in the hour field is out of range; hint: This field takes 0 to 23, *, lists (1,3), ranges (1-5) and steps (*/2, 1-5/2)."},
+       "4:21: jobs.sweep.schedule: \"25\" in the hour field is out of range; hint: This field "
+       "takes 0 to 23, *, lists (1,3), ranges (1-5) and steps (*/2, 1-5/2)."},
       {"  sweep: {schedule: nightly}\n",
        "4:21: jobs.sweep.schedule: \"nightly\" is not a schedule; hint: Write five cron fields "
        "(0 2 * * *), @daily, every 15m or manual."},
