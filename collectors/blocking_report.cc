@@ -2,7 +2,7 @@
 
 #include <deque>
 
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 
 namespace pgsteward {
 

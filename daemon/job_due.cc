@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 #include "core/duration.h"
 #include "daemon/job_times.h"
 

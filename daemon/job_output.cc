@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 #include "core/duration.h"
 #include "daemon/job_times.h"
 #include "daemon/text_table.h"

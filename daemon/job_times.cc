@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <optional>
 
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 #include "core/shown.h"
 
 namespace pgsteward {

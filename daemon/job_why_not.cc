@@ -1,6 +1,6 @@
 #include "daemon/job_why_not.h"
 
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 #include "daemon/job_times.h"
 #include "jobs/execution.h"
 

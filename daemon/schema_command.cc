@@ -7,10 +7,10 @@
 #include <iostream>
 #include <optional>
 
-#include "collectors/terminal_text.h"
 #include "core/duration.h"
 #include "core/log.h"
 #include "core/pg_conninfo.h"
+#include "core/terminal_text.h"
 #include "daemon/command_context.h"
 #include "daemon/commands.h"
 #include "daemon/measuring.h"

@@ -1,7 +1,7 @@
 #include "daemon/schema_output.h"
 
-#include "collectors/terminal_text.h"
 #include "core/json.h"
+#include "core/terminal_text.h"
 #include "daemon/text_table.h"
 
 namespace pgsteward {

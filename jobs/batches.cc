@@ -62,19 +62,20 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
                                 JobReport& report) {
   Pacing pacing(policy.pacing);
   const long long done_before = report.rows_done;
+  const long long skipped_before = report.rows_skipped;
   long long skipped_in_pass = 0;
   int pass = 1;
   int failures = 0;
   for (;;) {
+    if (LimitReached(policy, report, done_before)) {
+      report.status = RunStatus::kPartial;
+      report.reason = "rows: the limit of one run is reached";
+      break;
+    }
     co_await context.control.Throttle();
     if (std::string stop = context.control.StopReason(); !stop.empty()) {
       report.status = RunStatus::kPartial;
       report.reason = std::move(stop);
-      break;
-    }
-    if (LimitReached(policy, report, done_before)) {
-      report.status = RunStatus::kPartial;
-      report.reason = "rows: the limit of one run is reached";
       break;
     }
     const int size = NextSize(policy, pacing, report.rows_done - done_before);
@@ -82,18 +83,18 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
     auto outcome = co_await RunOne(context, work, policy.transaction, size);
     const Duration took = SteadyNow() - start;
     if (!outcome) {
-      if (!SmallerMayPass(outcome.error()) || ++failures >= policy.failures) {
-        report.rows_skipped = skipped_in_pass;
+      const bool again = SmallerMayPass(outcome.error()) && context.db.open();
+      if (!again || ++failures >= policy.failures) {
         co_return outcome.error();
       }
-      pacing.Halve();
+      pacing.Halve(size);
       co_await SleepUntil(SteadyNow() +
                           std::max<Duration>(pacing.Rest(took), policy.pacing.target));
       continue;
     }
     failures = 0;
     if (outcome->mismatch && size > 1) {
-      pacing.Halve();
+      pacing.Halve(size);
       continue;
     }
     if (outcome->mismatch) {
@@ -107,6 +108,7 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
       if (skipped_in_pass == 0 || pass >= policy.passes) break;
       ++pass;
       skipped_in_pass = 0;
+      report.rows_skipped = skipped_before;
       work.Rewind();
       // Give the holders of the skipped rows a moment.
       co_await SleepUntil(SteadyNow() + std::chrono::milliseconds(200) * pass);
@@ -116,11 +118,11 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
     ++report.batches;
     report.rows_done += outcome->done;
     skipped_in_pass += outcome->skipped;
+    report.rows_skipped = skipped_before + skipped_in_pass;
     pacing.Took(took, outcome->seen);
     context.control.Progress(report);
     co_await SleepUntil(SteadyNow() + pacing.Rest(took));
   }
-  report.rows_skipped = skipped_in_pass;
   if (report.status == RunStatus::kOk && skipped_in_pass > 0) {
     report.status = RunStatus::kPartial;
     report.reason = "skipped_locked: other sessions hold the rows";

@@ -25,7 +25,8 @@ struct BatchOutcome {
 class BatchWork {
  public:
   virtual ~BatchWork() = default;
-  // Handles up to `size` rows after the cursor. Must not move the cursor.
+  // Handles up to `size` rows after the cursor. Must not move the cursor. Leaves out what is in
+  // pgsteward.quarantine: after Rewind() it would be found, and counted, once more.
   virtual Task<Result<BatchOutcome>> Run(JobSession& db, int size) = 0;
   // The batch was committed: move the cursor behind what it saw.
   virtual void Committed() = 0;
@@ -48,7 +49,8 @@ struct BatchPolicy {
 
 // Runs batches until a pass is at its end and nothing was skipped, or the control says stop (status
 // kPartial with its reason), or a limit is reached (kPartial, "rows"). A pass limit with skipped
-// rows left is kPartial, "skipped_locked". Adds to the report.
+// rows left is kPartial, "skipped_locked". Adds to the report. After an error `report` says what
+// was committed before; after kConnectionLost the last batch may be committed and is not in it.
 Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,
                                 JobReport& report);
 

@@ -77,6 +77,8 @@ void DueNow(const JobPolicy& policy, const JobState& state, bool running,
       policy.misfire == Misfire::kRunAll ? std::max(policy.misfire_max, 1) : 1);
   DueTimes due = policy.timetable.Between(*state.next_due - seconds(1), now, most);
   if (due.latest.empty()) due = {{*state.next_due}, 1};
+  // run_all makes up for everything: what comes during a run waits for its end.
+  if (running && policy.misfire == Misfire::kRunAll) return;
   if (running) {
     Overlapping(policy, due, now, decision);
     return;

@@ -276,6 +276,9 @@ void JobExecution::Conclude() {
           record_.finished + std::chrono::duration_cast<WallTime::duration>(BackoffPause(
                                  request_.policy->retry_pause, record_.attempt, Random()));
     }
+  } else if (report_.status == RunStatus::kPartial && report_.reason == "lease_lost") {
+    report_.status = RunStatus::kAborted;
+    report_.reason = "lease_lost: it could not be renewed, or another holder has taken over";
   } else if (report_.status == RunStatus::kPartial && report_.reason == "cancelled") {
     report_.status = RunStatus::kCancelled;
   }

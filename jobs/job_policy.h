@@ -26,7 +26,9 @@ std::string_view OverlapName(Overlap overlap);  // "skip"
 enum class Misfire {
   kRunOnce,  // the latest one, if it is not later than the grace
   kSkip,
-  kRunAll,  // the latest misfire_max of them, one after the other
+  // The latest misfire_max of them, one after the other; those that come during a run wait for its
+  // end, whatever the overlap says.
+  kRunAll,
 };
 std::string_view MisfireName(Misfire misfire);  // "run_once"
 

@@ -8,17 +8,19 @@ namespace pgsteward {
 
 namespace {
 
-// BEGIN, COMMIT and ROLLBACK wait for nobody but the disk.
+// BEGIN and ROLLBACK wait for nobody; COMMIT for the disk, synchronous standbys and deferred
+// constraints, and for these the statement_timeout is in force.
 constexpr Duration kControlTimeout = std::chrono::seconds(30);
 
 std::string Milliseconds(Duration d) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
 }
 
-// Names and values come from our own code; quoted all the same.
+// Names and values come from our own code; quoted all the same. E'' because the whole script is
+// read before its SET of standard_conforming_strings is done.
 std::string Literal(const std::string& text) {
-  std::string literal = "'";
-  for (const char c : text) literal += c == '\'' ? std::string("''") : std::string(1, c);
+  std::string literal = "E'";
+  for (const char c : text) literal += std::string(c == '\'' || c == '\\' ? 2 : 1, c);
   return literal + "'";
 }
 
@@ -65,7 +67,9 @@ Task<Result<void>> JobSession::Open() {
   auto opened = co_await PgConnection::Open(runtime_, target_);
   if (!opened) co_return opened.error().error;
   connection_ = std::move(*opened);
-  auto pid = co_await connection_->Query("SELECT pg_backend_pid()", PgValues(), kControlTimeout);
+  // Qualified: the search_path is still the one that the database's owner has set.
+  auto pid = co_await connection_->Query("SELECT pg_catalog.pg_backend_pid()", PgValues(),
+                                         kControlTimeout);
   if (!pid) {
     connection_.reset();
     co_return pid.error();
@@ -76,7 +80,13 @@ Task<Result<void>> JobSession::Open() {
 
 Task<Result<void>> JobSession::Begin(TransactionSettings settings) {
   if (!open()) co_return Error(Errc::kConnectionLost, "not connected");
+  if (connection_->in_transaction()) {
+    // A mistake of the caller. Its own BEGIN would only warn, and join the two.
+    co_await Rollback();
+    co_return Error(Errc::kQueryFailed, "a transaction was open and is rolled back");
+  }
   std::string sql = BeginSql(settings);
+  commit_timeout_ = std::max(kControlTimeout, settings.timeout);
   auto begun = co_await connection_->Script(std::move(sql), kControlTimeout);
   if (begun) {
     in_transaction_ = true;
@@ -90,9 +100,22 @@ Task<Result<void>> JobSession::Begin(TransactionSettings settings) {
 
 Task<Result<void>> JobSession::Commit() {
   if (!open()) co_return Error(Errc::kConnectionLost, "not connected");
+  if (!connection_->in_transaction()) co_return Error(Errc::kQueryFailed, "no transaction is open");
   in_transaction_ = false;
-  auto done = co_await connection_->Script("COMMIT", kControlTimeout);
-  if (!done) co_return done.error();
+  auto done = co_await connection_->Script("COMMIT", commit_timeout_);
+  if (!done) {
+    Error failure = WithJobHint(done.error());
+    const bool unanswered = failure.code == Errc::kTimeout && failure.sqlstate.empty();
+    if (unanswered) {
+      // Cancelled by us: whoever waits for a standby has committed all the same.
+      connection_.reset();
+      failure.code = Errc::kConnectionLost;
+    }
+    if (failure.code == Errc::kConnectionLost) {
+      failure.hint = "The transaction is perhaps committed; the next run finds out.";
+    }
+    co_return failure;
+  }
   // A transaction that had failed answers ROLLBACK and no error.
   if (done->command_tag() != "COMMIT") {
     co_return Error(Errc::kQueryFailed, "the transaction had failed and was rolled back");
@@ -102,7 +125,11 @@ Task<Result<void>> JobSession::Commit() {
 
 Task<void> JobSession::Rollback() {
   in_transaction_ = false;
-  if (!open()) co_return;
+  if (!open()) {
+    // The server keeps the transaction and its locks for as long as it sees the connection.
+    connection_.reset();
+    co_return;
+  }
   if (!connection_->in_transaction()) co_return;
   auto done = co_await connection_->Script("ROLLBACK", kControlTimeout);
   if (!done) connection_.reset();

@@ -36,12 +36,12 @@ class JobSession : public Database {
   void Close() { connection_.reset(); }
 
   // READ COMMITTED unless the settings say so, row_security=off, jit=off, UTC, ISO dates,
-  // search_path=pg_catalog, timeouts for statements, locks and idling. On an error no transaction
-  // is open.
+  // search_path=pg_catalog, timeouts for statements, locks and idling. On an error, and also when
+  // one was open already, no transaction is open.
   Task<Result<void>> Begin(TransactionSettings settings);
-  // An error of the connection's loss means: perhaps committed.
+  // kConnectionLost means: perhaps committed. Any other error: not committed.
   Task<Result<void>> Commit();
-  // Never fails: when it cannot be sent the server rolls back by itself.
+  // Never fails: when it cannot be sent the connection is closed, and the server rolls back.
   Task<void> Rollback();
 
   // One statement: in the open transaction, else in one of its own with read-write default settings
@@ -64,6 +64,7 @@ class JobSession : public Database {
   std::unique_ptr<PgConnection> connection_;
   bool in_transaction_ = false;
   bool pooled_ = false;
+  Duration commit_timeout_ = {};
 };
 
 }  // namespace pgsteward

@@ -66,13 +66,16 @@ SET last_run = $2, last_status = 'running', last_started_at = to_timestamp($3::f
 WHERE job = $1
 )sql";
 
+// Gives the status before.
 constexpr std::string_view kFinishSql = R"sql(
+WITH before AS (SELECT status FROM pgsteward.job_run WHERE run_id = $1 FOR UPDATE)
 UPDATE pgsteward.job_run
 SET finished_at = to_timestamp($2::float8), status = $3, reason = nullif($4, ''),
     cutoff = nullif($5, '')::timestamptz, rows_done = $6::bigint, rows_skipped = $7::bigint,
     rows_quarantined = $8::bigint, batches = $9::int, throttled = $10::jsonb, details = $11::jsonb,
     error_sqlstate = nullif($12, ''), error_text = nullif($13, '')
 WHERE run_id = $1 AND status IN ('running', 'aborted')
+RETURNING (SELECT status FROM before)
 )sql";
 
 // What came after it is not overwritten.
@@ -435,9 +438,11 @@ Task<Result<bool>> WriteEnd(JobSession& db, const RunRecord& record) {
   values.emplace_back(record.error_text);
   auto ended = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!ended) co_return ended.error();
-  if (ended->command_tag() != "UPDATE 1") co_return false;
+  if (ended->rows() == 0) co_return false;
   const bool success = report.status == RunStatus::kOk || report.status == RunStatus::kPartial;
-  const Amounts amounts = FinishAmounts(record);
+  // A run that was given up and tells its end after all was counted then.
+  const bool counted = ended->Text(0, 0) == "aborted";
+  const Amounts amounts = counted ? Amounts() : FinishAmounts(record);
   std::string state_sql(kFinishStateSql);
   PgValues state;
   state.emplace_back(record.job);

@@ -27,9 +27,10 @@ class Pacing {
   // After a batch that was committed. Grows by a quarter at most, shrinks to half at most; a batch
   // that was not full (`rows` below the size that was asked for) says nothing about larger ones.
   void Took(Duration duration, long long rows);
-  // After a batch that failed (a lock timeout, a statement timeout, an unstorable row): half. Goes
-  // below policy.least down to 1, so that a single bad row is found.
-  void Halve() { size_ = std::max(1, size_ / 2); }
+  // After a batch of `size` rows that failed (a lock timeout, a statement timeout, an unstorable
+  // row): half of it. Goes below policy.least down to 1, so that a single bad row is found, and
+  // comes back from there as slowly as from anywhere.
+  void Halve(int size);
   Duration Rest(Duration duration) const;
 
  private:

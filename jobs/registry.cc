@@ -5,10 +5,13 @@
 namespace pgsteward {
 
 // Each in its own file; alphabetical here.
+extern const JobSpec kReaper;
 
 namespace {
 
-constexpr std::array<const JobSpec*, 0> kJobs = {};
+constexpr auto kJobs = std::to_array<const JobSpec*>({
+    &kReaper,
+});
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <random>
+#include <utility>
 
 #include "core/log.h"
 #include "core/pg_conninfo.h"
@@ -12,9 +13,6 @@ namespace pgsteward {
 namespace {
 
 constexpr std::string_view kLeaderLease = "scheduler";
-// Pauses, confirmations and other daemons' doings are seen after this; so is a clock that was set.
-constexpr Duration kLookAtLeast = std::chrono::seconds(10);
-constexpr Duration kFollowerLook = std::chrono::seconds(5);
 // What found its lease held, or the server away, is tried again after this.
 constexpr Duration kTryAgain = std::chrono::seconds(5);
 // What died of a bug of ours is started again after this.
@@ -108,7 +106,7 @@ Task<void> Scheduler::Run(Duration pause) {
   int failures = 0;
   while (!stopping_) {
     auto wake = co_await Look();
-    SteadyTime until = SteadyNow() + kLookAtLeast;
+    SteadyTime until = SteadyNow() + policy_.look_at_least;
     if (wake) {
       failures = 0;
       until = std::min(until, *wake);
@@ -125,7 +123,9 @@ Task<void> Scheduler::Run(Duration pause) {
   }
   // Nobody else shall begin before our runs have ended, and everybody at once after it.
   co_await runs_.Join(stop_deadline_ - kResignTime);
+  if (db_.open()) co_await ReadStates();
   co_await Resign();
+  co_await journal_.Save();
 }
 
 Task<Result<SteadyTime>> Scheduler::Look() {
@@ -133,7 +133,7 @@ Task<Result<SteadyTime>> Scheduler::Look() {
   if (!ready) co_return ready.error();
   auto told = co_await TellUntold();
   if (!told) co_return told.error();
-  SteadyTime wake = SteadyNow() + kFollowerLook;
+  SteadyTime wake = SteadyNow() + policy_.look_at_least / 2;
   auto leads = co_await Lead();
   if (!leads) co_return leads.error();
   if (!*leads) {
@@ -141,7 +141,7 @@ Task<Result<SteadyTime>> Scheduler::Look() {
     if (!read) co_return read.error();
     co_return wake;
   }
-  wake = SteadyNow() + kLookAtLeast;
+  wake = SteadyNow() + policy_.look_at_least;
   auto managed = co_await Manage(wake);
   if (!managed) co_return managed.error();
   co_return wake;
@@ -246,6 +246,7 @@ Task<Result<void>> Scheduler::ReadStates() {
     }
   }
   journal_.SetStates(std::move(*states));
+  if (std::exchange(states_changed_, false)) co_await journal_.Save();
   co_return Result<void>();
 }
 
@@ -353,6 +354,7 @@ Task<void> Scheduler::Execute(Slot& slot) {
         for (const LogField& field : WithError({}, *outcome.error)) fields.push_back(field);
       }
       Log(fine ? LogLevel::kInfo : LogLevel::kWarning, "run ended", fields);
+      states_changed_ = true;
       slot.backlog_due = SteadyTime{};
       break;
     }

@@ -32,6 +32,9 @@ struct SchedulerPolicy {
   std::string journal;  // path; empty: none
   Duration lease_ttl = std::chrono::seconds(30);
   std::string keep_history = "90 days";
+  // Pauses, confirmations and other daemons' doings are seen after this; so is a clock that was
+  // set.
+  Duration look_at_least = std::chrono::seconds(10);
   Duration backlog_interval = std::chrono::minutes(5);
   BackoffPolicy reconnect;
 };
@@ -112,6 +115,7 @@ class Scheduler {
   std::string reason_;
   std::optional<LeaseGrant> leader_;
   std::vector<Slot> slots_;
+  bool states_changed_ = true;  // since the journal was written
   bool stopping_ = false;
   SteadyTime stop_deadline_{};
   SteadyTime prune_due_{};

@@ -133,6 +133,7 @@ TEST_F(DecisionTest, MisfireRunAllRunsTheLatestOnesInOrder) {
   EXPECT_EQ(Decided("2026-11-25 05:00:00"),
             "start 24 03:00:00 catchup 1, missed 2 misfire, next 25 03:00:00, wake -, store");
   state_.next_due = At("2026-11-25 03:00:00");
+  EXPECT_EQ(Decided("2026-11-25 05:00:00", true), "next 25 03:00:00, wake -");
   EXPECT_EQ(Decided("2026-11-25 05:00:00"),
             "start 25 03:00:00 catchup 1, next 26 03:00:00, wake 26 03:00:00");
 }

@@ -34,13 +34,31 @@ TEST(PacingTest, ABatchThatWasNotFullSaysNothing) {
 TEST(PacingTest, HalvesDownToOneAndComesBack) {
   Pacing pacing({.first = 5, .least = 1, .most = 300, .target = 50ms, .nice = 1});
   for (const int size : {2, 1, 1}) {
-    pacing.Halve();
+    pacing.Halve(pacing.size());
     EXPECT_EQ(pacing.size(), size);
   }
   for (const int size : {2, 3, 4, 5, 6, 7, 8, 10}) {
     pacing.Took(1ms, pacing.size());
     EXPECT_EQ(pacing.size(), size);
   }
+}
+
+TEST(PacingTest, DoesNotJumpBackToTheLeastFromBelow) {
+  Pacing pacing({.first = 100, .least = 50, .most = 300, .target = 50ms, .nice = 1});
+  for (const int size : {50, 25, 12}) {
+    pacing.Halve(pacing.size());
+    EXPECT_EQ(pacing.size(), size);
+  }
+  pacing.Took(1ms, 12);
+  EXPECT_EQ(pacing.size(), 15);
+  pacing.Took(10s, 15);
+  EXPECT_EQ(pacing.size(), 15);
+}
+
+TEST(PacingTest, HalvesWhatWasAskedForWhenALimitMadeItLess) {
+  Pacing pacing({.first = 20'000});
+  pacing.Halve(6);
+  EXPECT_EQ(pacing.size(), 3);
 }
 
 TEST(PacingTest, RestsInProportion) {

@@ -28,22 +28,11 @@ namespace {
 
 constexpr auto kPatience = 30s;
 constexpr char kRunAs[] = "postgres";
+constexpr char kDeathSignal[] = "QUIT";  // PostgreSQL: shut down at once
 
 bool HasServer(const fs::path& directory) {
   return ::access((directory / "initdb").c_str(), X_OK) == 0 &&
          ::access((directory / "postgres").c_str(), X_OK) == 0;
-}
-
-// PostgreSQL refuses root. The server is told to shut down at once when this process is gone,
-// however it went.
-std::vector<std::string> AsServerUser(std::vector<std::string> argv) {
-  std::vector<std::string> all = {"setpriv", "--pdeathsig=QUIT"};
-  if (::geteuid() == 0) {
-    const std::string user = kRunAs;
-    all.insert(all.end(), {"--reuid=" + user, "--regid=" + user, "--clear-groups"});
-  }
-  all.insert(all.end(), argv.begin(), argv.end());
-  return all;
 }
 
 bool CanBind(int port) {
@@ -58,19 +47,6 @@ bool CanBind(int port) {
                      ::listen(fd, 1) == 0;
   ::close(fd);
   return bound;
-}
-
-// Below the ephemeral range, where no outgoing connection of somebody else takes it meanwhile.
-int FreePort() {
-  int lowest_ephemeral = 32768;
-  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> lowest_ephemeral;
-  std::random_device seed;
-  std::uniform_int_distribution<int> ports(10240, std::max(lowest_ephemeral, 12000) - 1);
-  for (int i = 0; i < 100; ++i) {
-    const int port = ports(seed);
-    if (CanBind(port)) return port;
-  }
-  throw std::runtime_error("no free port");
 }
 
 std::string QuotedName(const std::string& name) {
@@ -90,6 +66,30 @@ std::string QuotedValue(const std::string& value) {
 }
 
 }  // namespace
+
+std::vector<std::string> AsServerUser(std::vector<std::string> argv,
+                                      const std::string& death_signal) {
+  std::vector<std::string> all = {"setpriv", "--pdeathsig=" + death_signal};
+  if (::geteuid() == 0) {
+    const std::string user = kRunAs;
+    all.insert(all.end(), {"--reuid=" + user, "--regid=" + user, "--clear-groups"});
+  }
+  all.insert(all.end(), argv.begin(), argv.end());
+  return all;
+}
+
+// Below the ephemeral range, where no outgoing connection of somebody else takes it meanwhile.
+int FreePort() {
+  int lowest_ephemeral = 32768;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> lowest_ephemeral;
+  std::random_device seed;
+  std::uniform_int_distribution<int> ports(10240, std::max(lowest_ephemeral, 12000) - 1);
+  for (int i = 0; i < 100; ++i) {
+    const int port = ports(seed);
+    if (CanBind(port)) return port;
+  }
+  throw std::runtime_error("no free port");
+}
 
 std::optional<std::string> PrivatePostgres::FindBinaries() {
   if (const char* given = std::getenv("PGSTEWARD_PG_BIN")) {
@@ -120,7 +120,11 @@ PrivatePostgres::PrivatePostgres(PrivatePostgresOptions options) : options_(std:
   if (!binaries) throw std::runtime_error("no initdb and postgres found");
   binaries_ = *binaries;
   MakeDirectory();
-  InitCluster();
+  if (options_.standby_of.empty()) {
+    InitCluster();
+  } else {
+    CopyCluster();
+  }
   if (options_.tcp) port_ = FreePort();
   Start();
 }
@@ -167,7 +171,8 @@ void PrivatePostgres::MakeDirectory() {
 void PrivatePostgres::InitCluster() const {
   const Finished initdb =
       RunProgram(AsServerUser({binaries_ + "/initdb", "--no-sync", "--auth=trust", "--no-locale",
-                               "--encoding=UTF8", "--username=postgres", "-D", data_dir()}));
+                               "--encoding=UTF8", "--username=postgres", "-D", data_dir()},
+                              kDeathSignal));
   if (initdb.exit_code != 0) throw std::runtime_error("initdb failed: " + initdb.output);
   std::ofstream(data_dir() + "/pg_hba.conf")
       << "local all         all                  trust\n"
@@ -183,6 +188,18 @@ void PrivatePostgres::InitCluster() const {
        << "listen_addresses = '" << (options_.tcp ? "127.0.0.1" : "") << "'\n";
 }
 
+void PrivatePostgres::CopyCluster() const {
+  const Finished copy = RunProgram(AsServerUser(
+      {binaries_ + "/pg_basebackup", "--no-sync", "--checkpoint=fast", "--wal-method=stream",
+       "--write-recovery-conf", "-d", options_.standby_of, "-D", data_dir()},
+      kDeathSignal));
+  if (copy.exit_code != 0) throw std::runtime_error("pg_basebackup failed: " + copy.output);
+  // Behind what was copied: the last one counts.
+  std::ofstream(data_dir() + "/postgresql.conf", std::ios::app)
+      << "unix_socket_directories = '" << dir_ << "'\n"
+      << "listen_addresses = '" << (options_.tcp ? "127.0.0.1" : "") << "'\n";
+}
+
 void PrivatePostgres::Start() {
   if (server_ > 0) throw std::runtime_error("the server runs already");
   std::vector<std::string> argv = {binaries_ + "/postgres", "-D", data_dir(), "-p",
@@ -190,7 +207,8 @@ void PrivatePostgres::Start() {
   for (const std::string& setting : options_.settings) {
     argv.insert(argv.end(), {"-c", setting});
   }
-  server_ = Spawn(AsServerUser(std::move(argv)), {.input = -1, .output = dir_ + "/log"});
+  server_ =
+      Spawn(AsServerUser(std::move(argv), kDeathSignal), {.input = -1, .output = dir_ + "/log"});
   WaitReady();
 }
 

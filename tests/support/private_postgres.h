@@ -19,7 +19,17 @@ struct PrivatePostgresOptions {
   bool tcp = false;
   int max_connections = 40;
   std::vector<std::string> settings = {};  // more server settings, "name=value"
+  // Not a new cluster but a copy of the one with this conninfo, that follows it as a standby;
+  // see PrivateStandby.
+  std::string standby_of = {};
 };
+
+// `argv` as a program that the kernel signals when this process is gone, however it went, and, for
+// programs that refuse root, as the user postgres.
+std::vector<std::string> AsServerUser(std::vector<std::string> argv,
+                                      const std::string& death_signal);
+// On 127.0.0.1, where nobody listens.
+int FreePort();
 
 class PrivatePostgres {
  public:
@@ -74,6 +84,7 @@ class PrivatePostgres {
  private:
   void MakeDirectory();
   void InitCluster() const;
+  void CopyCluster() const;
   void WaitReady();
   bool Reap();
 

@@ -1,11 +1,10 @@
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
 
-#include "core/metrics.h"
 #include "core/utf8.h"
 
 namespace pgsteward {

@@ -1,4 +1,4 @@
-#include "collectors/terminal_text.h"
+#include "core/terminal_text.h"
 
 #include <gtest/gtest.h>
 
