@@ -16,7 +16,7 @@ struct JobFacts {
 
   const JobPolicy* policy;
   std::string server;
-  // Why the database could not be asked, as an error's text; empty: it was.
+  // Why no job of the server can run, as an error's message; empty: nothing.
   std::string problem = {};
   // Empty: the database does not know the job (no daemon has seen it), or could not be asked.
   std::optional<JobState> state = {};
