@@ -108,7 +108,7 @@ jobs:
 
     def add_sessions(self):
         self.sql(f"""
-            INSERT INTO users (email, password_hash) VALUES ('a@example.org', 'x');
+            INSERT INTO users (email, first_name, last_name) VALUES ('a@example.org', 'A', 'B');
             INSERT INTO sessions (user_id, active, last_activity)
             SELECT (SELECT id FROM users LIMIT 1), false,
                    now() - interval '60 days' - n * interval '1 second'
