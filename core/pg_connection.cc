@@ -145,11 +145,12 @@ std::string SafeSession(PGconn* connection, const PgTarget& target) {
 
 // Only copies: runs inside libpq, where neither throwing nor calling libpq back is allowed.
 void ReceiveNotice(void* arg, const PGresult* notice) {
-  auto& notices = *static_cast<std::deque<std::string>*>(arg);
+  auto& notices = *static_cast<std::deque<PgNotice>*>(arg);
   const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  const char* sqlstate = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
   const char* primary = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
   if (!primary) return;
-  notices.push_back(std::string(severity ? severity : "NOTICE") + ": " + primary);
+  notices.push_back({severity ? severity : "NOTICE", sqlstate ? sqlstate : "", primary});
   if (notices.size() > kKeptNotices) notices.pop_front();
 }
 
@@ -193,7 +194,7 @@ Task<boost::system::result<std::unique_ptr<PgConnection>, OpenFailure>> PgConnec
   PGconn* raw = connection->connection_.get();
   PQsetErrorVerbosity(raw, PQERRORS_DEFAULT);
   PQsetnonblocking(raw, 1);
-  connection->notices_ = std::make_shared<std::deque<std::string>>();
+  connection->notices_ = std::make_shared<std::deque<PgNotice>>();
   PQsetNoticeReceiver(raw, &ReceiveNotice, connection->notices_.get());
 
   if (target.transaction_scoped) {
@@ -344,8 +345,8 @@ Error PgConnection::Lost() {
                failure.sqlstate);
 }
 
-std::vector<std::string> PgConnection::TakeNotices() {
-  std::vector<std::string> taken(notices_->begin(), notices_->end());
+std::vector<PgNotice> PgConnection::TakeNotices() {
+  std::vector<PgNotice> taken(notices_->begin(), notices_->end());
   notices_->clear();
   return taken;
 }

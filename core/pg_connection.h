@@ -32,9 +32,9 @@ struct PgTarget {
   std::string search_path = "pg_catalog";
   Duration connect_timeout = std::chrono::seconds(5);
   Duration lock_timeout = std::chrono::milliseconds(500);
-  // Sends no setting that outlives a transaction, so that a pooler may lie between: whoever uses the
-  // connection sets what it needs with SET LOCAL. read_only, search_path and lock_timeout are not
-  // applied, and only we bound the statements.
+  // Sends no setting that outlives a transaction, so that a pooler may lie between: whoever uses
+  // the connection sets what it needs with SET LOCAL. read_only, search_path and lock_timeout are
+  // not applied, and only we bound the statements.
   bool transaction_scoped = false;
 };
 
@@ -43,6 +43,15 @@ std::string LibpqVersion();
 
 // Parameters $1, $2, ... in text form; empty is NULL.
 using PgValues = std::vector<std::optional<std::string>>;
+
+// A notice or warning of the server.
+struct PgNotice {
+  std::string severity;  // "WARNING", not localized
+  std::string sqlstate;
+  std::string message;
+
+  std::string Text() const { return severity + ": " + message; }
+};
 
 struct OpenFailure {
   ServerState state = ServerState::kFailed;
@@ -70,12 +79,10 @@ class PgConnection {
   int server_version() const { return PQserverVersion(connection_.get()); }  // 150018
   // As the connection began: a pooler tells another one than answers.
   int backend_pid() const { return PQbackendPID(connection_.get()); }
-  bool in_transaction() const {
-    return PQtransactionStatus(connection_.get()) != PQTRANS_IDLE;
-  }
+  bool in_transaction() const { return PQtransactionStatus(connection_.get()) != PQTRANS_IDLE; }
   std::string database() const { return PQdb(connection_.get()); }
   // Notices and warnings of the server since the last call, the newest 100.
-  std::vector<std::string> TakeNotices();
+  std::vector<PgNotice> TakeNotices();
 
  private:
   PgConnection(Runtime& runtime, std::shared_ptr<PGconn> connection)
@@ -93,7 +100,7 @@ class PgConnection {
   Runtime& runtime_;
   // Shared with the blocking pool while connecting, and only then.
   std::shared_ptr<PGconn> connection_;
-  std::shared_ptr<std::deque<std::string>> notices_;
+  std::shared_ptr<std::deque<PgNotice>> notices_;
   std::optional<Duration> statement_timeout_;
   bool transaction_scoped_ = false;
   bool broken_ = false;

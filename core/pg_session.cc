@@ -69,8 +69,8 @@ Task<Result<PgResult>> PgSession::Query(std::string sql, PgValues values, Durati
   if (!turn) co_return Error(Errc::kTimeout, "other statements took the connection's whole time");
   if (!up()) co_return Error(Errc::kUnavailable, reason_.empty() ? "not connected" : reason_);
   auto rows = co_await connection_->Query(std::move(sql), std::move(values), timeout);
-  for (const std::string& notice : connection_->TakeNotices()) {
-    LogDebug("notice from server", {{"server", server_}, {"notice", notice}});
+  for (const PgNotice& notice : connection_->TakeNotices()) {
+    LogDebug("notice from server", {{"server", server_}, {"notice", notice.Text()}});
   }
   if (!connection_->usable()) {
     SetState(ServerState::kLost, rows ? "the connection is closed" : ToText(rows.error()));

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "core/duration.h"
+#include "core/task_group.h"
 #include "daemon/commands.h"
 #include "daemon/job_choice.h"
 #include "daemon/job_output.h"

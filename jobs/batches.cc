@@ -58,6 +58,8 @@ int NextSize(const BatchPolicy& policy, const Pacing& pacing, long long done) {
 
 }  // namespace
 
+Task<Result<void>> BatchWork::Between(JobContext&) { co_return Result<void>(); }
+
 Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,
                                 JobReport& report) {
   Pacing pacing(policy.pacing);
@@ -121,6 +123,8 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
     report.rows_skipped = skipped_before + skipped_in_pass;
     pacing.Took(took, outcome->seen);
     context.control.Progress(report);
+    auto between = co_await work.Between(context);
+    if (!between) co_return between.error();
     co_await SleepUntil(SteadyNow() + pacing.Rest(took));
   }
   if (report.status == RunStatus::kOk && skipped_in_pass > 0) {

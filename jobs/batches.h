@@ -33,6 +33,8 @@ class BatchWork {
   // A single row at the cursor cannot be handled (mismatch at size 1): note it in
   // pgsteward.quarantine. Called in a fenced transaction of its own; Committed() follows.
   virtual Task<Result<void>> Quarantine(JobSession& db) = 0;
+  // Outside of a transaction, after each batch that was committed: VACUUM once in a while.
+  virtual Task<Result<void>> Between(JobContext& context);
   // Begin again at the start, for rows that were skipped.
   virtual void Rewind() = 0;
 };

@@ -194,7 +194,9 @@ Families JobMetrics(const Scheduler& scheduler) {
   add("pgsteward_jobs_untold_runs",
       "Runs whose end stands in the local journal because the database could not be told.",
       static_cast<double>(scheduler.untold()));
-  add("pgsteward_jobs_scheduler_lag_seconds", "How late the scheduler looked the last time.",
+  add("pgsteward_scheduler_last_tick_timestamp_seconds",
+      "When the scheduler of jobs looked the last time.", UnixSeconds(scheduler.last_look()));
+  add("pgsteward_scheduler_lag_seconds", "How late the scheduler looked the last time.",
       Seconds(scheduler.lag()));
   return families;
 }

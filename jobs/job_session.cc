@@ -167,8 +167,8 @@ std::string JobSession::database() const {
   return connection_ ? connection_->database() : TargetDatabase(target_);
 }
 
-std::vector<std::string> JobSession::TakeNotices() {
-  return connection_ ? connection_->TakeNotices() : std::vector<std::string>();
+std::vector<PgNotice> JobSession::TakeNotices() {
+  return connection_ ? connection_->TakeNotices() : std::vector<PgNotice>();
 }
 
 }  // namespace pgsteward

@@ -55,7 +55,7 @@ class JobSession : public Database {
   std::string database() const override;
   // A pooler lies between: the backend that answers is not the one that we connected to.
   bool pooled() const { return pooled_; }
-  std::vector<std::string> TakeNotices();
+  std::vector<PgNotice> TakeNotices();
   const PgTarget& target() const { return target_; }
 
  private:

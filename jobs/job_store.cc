@@ -136,8 +136,8 @@ std::optional<WallTime> TimeAt(const PgResult& rows, int row, int column) {
   const auto seconds = rows.Number(row, column);
   if (!seconds) return std::nullopt;
   if (std::isinf(*seconds)) return *seconds > 0 ? WallTime::max() : WallTime::min();
-  return WallTime(
-      std::chrono::duration_cast<WallTime::duration>(std::chrono::duration<double>(*seconds)));
+  // To the microsecond, PostgreSQL's resolution: it is compared with what is stored.
+  return WallTime(std::chrono::microseconds(std::llround(*seconds * 1e6)));
 }
 
 // Microseconds, PostgreSQL's resolution; empty is NULL.

@@ -69,6 +69,7 @@ class Scheduler {
   std::size_t untold() const { return journal_.untold().size(); }
   // How late the scheduler looked the last time.
   Duration lag() const { return lag_; }
+  WallTime last_look() const { return last_look_; }
   // Notified when anything above has changed.
   Event& changed() { return changed_; }
 
@@ -120,6 +121,7 @@ class Scheduler {
   SteadyTime stop_deadline_{};
   SteadyTime prune_due_{};
   Duration lag_{};
+  WallTime last_look_ = WallNow();
   Event wake_;
   Event changed_;
   TaskGroup runs_;

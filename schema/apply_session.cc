@@ -105,7 +105,7 @@ Task<Result<PgResult>> ApplySession::Query(std::string sql, PgValues values, Dur
 
 Result<PgResult> ApplySession::Ended(Result<PgResult> done) {
   watch_.End();
-  for (const std::string& notice : connection_->TakeNotices()) listener_.Notice(notice);
+  for (const PgNotice& notice : connection_->TakeNotices()) listener_.Notice(notice.Text());
   if (done) return done;
   if (interrupted_) return Interrupted();
   Error error = done.error();

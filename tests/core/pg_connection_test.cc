@@ -5,7 +5,7 @@
 namespace pgsteward {
 namespace {
 
-using testing::ElementsAre;
+using testing::IsEmpty;
 
 // ---- the session ----
 
@@ -150,18 +150,23 @@ TEST_F(PgConnectionTest, ExplicitTransactionWithAnotherTimeoutPerStatement) {
 
 TEST_F(PgConnectionTest, NoticesAreKept) {
   Open();
-  EXPECT_THAT(connection_->TakeNotices(), ElementsAre());
+  EXPECT_THAT(connection_->TakeNotices(), IsEmpty());
   ASSERT_TRUE(
       Script("DO $$ BEGIN RAISE NOTICE 'one %', E'a\\nb'; RAISE WARNING 'two'; "
              "RAISE DEBUG 'not sent'; END $$"));
-  EXPECT_THAT(connection_->TakeNotices(), ElementsAre("NOTICE: one a\nb", "WARNING: two"));
-  EXPECT_THAT(connection_->TakeNotices(), ElementsAre());
+  const auto kept = connection_->TakeNotices();
+  ASSERT_EQ(kept.size(), 2U);
+  EXPECT_EQ(kept[0].Text(), "NOTICE: one a\nb");
+  EXPECT_EQ(kept[0].sqlstate, "00000");
+  EXPECT_EQ(kept[1].Text(), "WARNING: two");
+  EXPECT_EQ(kept[1].sqlstate, "01000");
+  EXPECT_THAT(connection_->TakeNotices(), IsEmpty());
 
   ASSERT_TRUE(Script("DO $$ BEGIN FOR i IN 1..150 LOOP RAISE NOTICE 'n%', i; END LOOP; END $$"));
   const auto newest = connection_->TakeNotices();
   ASSERT_EQ(newest.size(), 100U);
-  EXPECT_EQ(newest.front(), "NOTICE: n51");
-  EXPECT_EQ(newest.back(), "NOTICE: n150");
+  EXPECT_EQ(newest.front().Text(), "NOTICE: n51");
+  EXPECT_EQ(newest.back().Text(), "NOTICE: n150");
 }
 
 // ---- errors ----

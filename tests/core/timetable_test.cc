@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <set>
 #include <vector>
 
@@ -397,14 +398,14 @@ TEST(TimetableTest, TellsTheLatestAndTheNumber) {
 TEST(TimetableTest, CountsWithoutWalking) {
   const WallTime after = Utc("2026-01-01 00:00");
   const WallTime until = Utc("2036-01-01 00:00");  // 3652 days
-  const auto started = std::chrono::steady_clock::now();
+  const std::clock_t started = std::clock();
   for (const char* text : {"every 1s", "* * * * * *", "* * 0-23 * * *"}) {
     const DueTimes due = Table(text, In("UTC")).Between(after, until, 3);
     EXPECT_EQ(due.total, 3652U * 86400U) << text;
     EXPECT_EQ(due.latest, (std::vector<WallTime>{until - 2s, until - 1s, until})) << text;
   }
-  // Walking takes a hundred times as long.
-  EXPECT_LT(std::chrono::steady_clock::now() - started, 1s);
+  // Of computing, however busy the machine is. Walking takes a hundred times as long.
+  EXPECT_LT(std::clock() - started, CLOCKS_PER_SEC);
 }
 
 TEST(TimetableTest, HasNoEnds) {

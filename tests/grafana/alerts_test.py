@@ -11,7 +11,8 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 # Those that read the service's configuration or log in as its role, and the one for the owner.
 COMMAND = re.compile(
-    r"\bpgsteward (locks|check-config|metrics(?= --)|schema (?:apply|check|status))")
+    r"\bpgsteward (locks|check-config|metrics(?= --)|schema (?:apply|check|status)|"
+    r"job (?:history|list|run(?= \S+ --dry-run)|show|why-not))")
 
 
 def promtool(*arguments):
