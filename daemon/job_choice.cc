@@ -4,7 +4,6 @@
 
 #include "core/log.h"
 #include "daemon/commands.h"
-#include "daemon/measuring.h"
 
 namespace pgsteward {
 
@@ -19,8 +18,8 @@ JobChoice Refused(int exit_code) {
 void ComplainOfName(const Config& config, const std::string& name) {
   std::string known;
   for (const JobConfig& job : config.jobs) known += (known.empty() ? "" : ", ") + job.policy.name;
-  std::cerr << "pgsteward: no job \"" << name << "\" in the configuration; it has: "
-            << (known.empty() ? "none" : known) << "\n";
+  std::cerr << "pgsteward: no job \"" << name
+            << "\" in the configuration; it has: " << (known.empty() ? "none" : known) << "\n";
 }
 
 }  // namespace
@@ -62,15 +61,6 @@ JobFacts FactsOf(const JobConfig& job) {
   JobFacts facts(job.policy);
   facts.server = job.server;
   return facts;
-}
-
-PgTarget JobsTarget(const ServerConfig& server) {
-  ServerConfig jobs = server;
-  if (!server.jobs_conninfo.empty()) {
-    jobs.conninfo = server.jobs_conninfo;
-    jobs.password_file = server.jobs_password_file;
-  }
-  return TargetOf(jobs, "", "jobs");
 }
 
 Error NotPrimary(const std::string& problem) {

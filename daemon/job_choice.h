@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "core/pg_connection.h"
 #include "daemon/command_context.h"
 #include "daemon/job_command.h"
 #include "daemon/job_facts.h"
@@ -26,9 +25,6 @@ JobChoice ChooseServer(const JobCommandOptions& options);
 
 // The facts that the configuration gives.
 JobFacts FactsOf(const JobConfig& job);
-
-// Where the jobs of a server work.
-PgTarget JobsTarget(const ServerConfig& server);
 
 // Of facts whose problem is that.
 Error NotPrimary(const std::string& problem);

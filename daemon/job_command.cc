@@ -14,6 +14,7 @@
 #include "daemon/job_output.h"
 #include "daemon/job_reader.h"
 #include "daemon/job_times.h"
+#include "daemon/operating.h"
 
 namespace pgsteward {
 
@@ -26,7 +27,7 @@ bool AsJson(const JobCommandOptions& options) { return options.output == "json";
 // Reads what there is, from the journal when the database says nothing; the exit code.
 Task<void> Gather(Runtime& runtime, const Config& config, const ServerConfig& server,
                   std::vector<JobFacts>& jobs, FactsDepth depth, int& exit_code) {
-  JobSession db(runtime, JobsTarget(server));
+  JobSession db(runtime, JobTarget(server));
   auto read = co_await ReadFacts(db, jobs, depth);
   if (read) {
     const bool standby = !jobs.empty() && !jobs.front().problem.empty();
@@ -37,7 +38,7 @@ Task<void> Gather(Runtime& runtime, const Config& config, const ServerConfig& se
   Complain("server " + server.name, read.error());
   for (JobFacts& job : jobs) job.problem = read.error().message;
   if (exit_code != kExitUnavailable) co_return;
-  const auto known = StatesFromJournal(runtime, JournalPath(config, server.name), jobs);
+  const auto known = StatesFromJournal(runtime, SchedulerPolicyOf(config, server).journal, jobs);
   if (!known) Complain("journal of jobs", known.error());
   for (const JobFacts& job : jobs) {
     if (!job.from_journal) continue;
@@ -118,8 +119,8 @@ Task<Result<void>> OpenForChange(JobSession& db, std::vector<JobFacts>& facts) {
 }
 
 Error Unregistered(const std::string& name) {
-  return Error(Errc::kQueryFailed, "job \"" + name + "\" is not in the database",
-               {}, "Somebody has deleted its row just now: try again.");
+  return Error(Errc::kQueryFailed, "job \"" + name + "\" is not in the database", {},
+               "Somebody has deleted its row just now: try again.");
 }
 
 Task<Result<void>> Pause(JobSession& db, std::vector<JobFacts>& facts,
@@ -154,14 +155,14 @@ Task<Result<void>> Resume(JobSession& db, std::vector<JobFacts>& facts,
 
 Task<void> DoPause(Runtime& runtime, const JobChoice& choice, const JobCommandOptions& options,
                    std::optional<WallTime> until, Result<void>& outcome) {
-  JobSession db(runtime, JobsTarget(*choice.server));
+  JobSession db(runtime, JobTarget(*choice.server));
   std::vector<JobFacts> facts(1, FactsOf(*choice.job));
   outcome = co_await Pause(db, facts, options, until);
 }
 
 Task<void> DoResume(Runtime& runtime, const JobChoice& choice, const JobCommandOptions& options,
                     Result<void>& outcome) {
-  JobSession db(runtime, JobsTarget(*choice.server));
+  JobSession db(runtime, JobTarget(*choice.server));
   std::vector<JobFacts> facts(1, FactsOf(*choice.job));
   outcome = co_await Resume(db, facts, options);
 }
@@ -187,7 +188,7 @@ std::vector<ShownRun> WithZones(std::vector<RunRecord> runs, const Config& confi
 
 Task<Result<std::vector<RunRecord>>> FetchHistory(Runtime& runtime, const ServerConfig& server,
                                                   const JobCommandOptions& options) {
-  JobSession db(runtime, JobsTarget(server));
+  JobSession db(runtime, JobTarget(server));
   std::vector<JobFacts> none;
   auto opened = co_await ReadFacts(db, none, FactsDepth::kStates);
   if (!opened) co_return opened.error();
@@ -211,7 +212,7 @@ Task<void> DoHistory(Runtime& runtime, const JobChoice& choice, const JobCommand
     exit_code = JobExitCode(runs.error());
     Complain("server " + choice.server->name, runs.error());
     if (exit_code != kExitUnavailable) co_return;
-    const std::string path = JournalPath(config, choice.server->name);
+    const std::string path = SchedulerPolicyOf(config, *choice.server).journal;
     known = UntoldRuns(runtime, path, options.name);
     std::cerr << "pgsteward: note: only runs are shown whose end the database does not know yet\n";
   }

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/terminal_text.h"
 #include "core/duration.h"
+#include "core/terminal_text.h"
 #include "daemon/job_times.h"
 
 namespace pgsteward {
@@ -33,8 +33,8 @@ void AddClockChanges(const Timetable& timetable, WallTime before, WallTime due,
   }
   const auto skipped = made_up.Next(before);
   if (skipped && *skipped < due) {
-    Add(remark, "none before it at " + zone.Format(*skipped) +
-                    ", over which the clock jumps (gap: skip)");
+    Add(remark,
+        "none before it at " + zone.Format(*skipped) + ", over which the clock jumps (gap: skip)");
   }
   const Timetable once = timetable.WithRules(timetable.gap(), FoldRule::kFirst);
   const Timetable twice = timetable.WithRules(timetable.gap(), FoldRule::kBoth);
@@ -63,8 +63,8 @@ void AddClosed(const JobFacts& facts, WallTime due, std::string& remark) {
   if (opens && *opens - due <= policy.Grace()) {
     Add(remark, where + ": runs at " + policy.zone.Format(*opens));
   } else {
-    Add(remark, where + " for longer than its grace of " + FormatDuration(policy.Grace()) +
-                    ": not run");
+    Add(remark,
+        where + " for longer than its grace of " + FormatDuration(policy.Grace()) + ": not run");
   }
 }
 
@@ -79,7 +79,8 @@ std::string RunText(const RunRecord& run, WallTime due) {
   const double took = std::chrono::duration<double>(run.finished - run.started).count();
   text += ": " + std::to_string(run.report.rows_done) + " rows in " + ShortDuration(took);
   if (run.attempt == 1 && run.started - due > kOnTime) {
-    text += ", " + ShortDuration(std::chrono::duration<double>(run.started - due).count()) + " late";
+    text +=
+        ", " + ShortDuration(std::chrono::duration<double>(run.started - due).count()) + " late";
   }
   if (!run.report.reason.empty()) text += ", " + HarmlessLine(run.report.reason);
   if (!run.error_text.empty()) text += ", " + HarmlessLine(run.error_text);
@@ -98,8 +99,8 @@ std::string OutcomeOf(const JobFacts& facts, WallTime due) {
   for (const RunRecord& run : facts.runs) {
     const bool ended = run.report.status != RunStatus::kRunning;
     if (run.started < due && (!ended || run.finished > due)) {
-      return "not run: run " + run.run_id + " was under way (overlap: " +
-             std::string(OverlapName(facts.policy->overlap)) + ")";
+      return "not run: run " + run.run_id +
+             " was under way (overlap: " + std::string(OverlapName(facts.policy->overlap)) + ")";
     }
   }
   const std::string_view closed = facts.policy->ClosedAt(due);
@@ -137,8 +138,8 @@ bool JobFacts::NeedsConfirmation() const {
 
 std::optional<WallTime> JobFacts::NextDue(WallTime now) const {
   if (!policy->enabled || policy->timetable.manual()) return std::nullopt;
-  const bool scheduled = state && state->next_due &&
-                         state->timetable == policy->timetable.fingerprint();
+  const bool scheduled =
+      state && state->next_due && state->timetable == policy->timetable.fingerprint();
   return scheduled ? state->next_due : policy->timetable.Next(now);
 }
 

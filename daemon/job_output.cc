@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "core/terminal_text.h"
 #include "core/duration.h"
+#include "core/terminal_text.h"
 #include "daemon/job_times.h"
 #include "daemon/text_table.h"
 
@@ -176,10 +176,10 @@ std::string JobSheet(const JobFacts& job, WallTime now) {
   }
   AddState(sheet, job, now);
   const RunRecord* running = job.Running();
-  sheet.Line("running", running ? running->run_id + " of " + HarmlessLine(running->holder) +
-                                      " since " + At(job, running->started, now) + ", " +
-                                      TriggerText(*running)
-                                : std::string(kNothing));
+  sheet.Line("running", running
+                            ? running->run_id + " of " + HarmlessLine(running->holder) + " since " +
+                                  At(job, running->started, now) + ", " + TriggerText(*running)
+                            : std::string(kNothing));
   for (const LeaseRow& lease : job.leases) sheet.Line("lease", LeaseText(job, lease, now));
   for (const JobOption& option : policy.options.declared()) {
     const bool usual = policy.options.Text(option.name) == option.fallback;
@@ -195,12 +195,12 @@ std::string HistoryTable(const std::vector<ShownRun>& runs) {
       {"STARTED", "JOB", "STATUS", "TRIGGER", "DUE", "DURATION", "ROWS", "REASON"}};
   for (const auto& [run, zone] : runs) {
     const bool running = run.report.status == RunStatus::kRunning;
-    rows.push_back({zone.Format(run.started), HarmlessLine(run.job),
-                    std::string(RunStatusName(run.report.status)), TriggerText(run),
-                    run.due ? zone.Format(*run.due) : std::string(kNothing),
-                    running ? std::string(kNothing)
-                            : ShortDuration(SecondsBetween(run.started, run.finished)),
-                    std::to_string(run.report.rows_done), Explanation(run)});
+    rows.push_back(
+        {zone.Format(run.started), HarmlessLine(run.job),
+         std::string(RunStatusName(run.report.status)), TriggerText(run),
+         run.due ? zone.Format(*run.due) : std::string(kNothing),
+         running ? std::string(kNothing) : ShortDuration(SecondsBetween(run.started, run.finished)),
+         std::to_string(run.report.rows_done), Explanation(run)});
   }
   return AlignedTable(rows);
 }
@@ -256,9 +256,9 @@ std::string WhyNotText(const JobFacts& job, const WhyNot& why) {
 }
 
 std::string ProgressLine(const JobReport& so_far, double seconds, const std::string& throttled_by) {
-  const long long rate =
-      seconds < 1 ? so_far.rows_done
-                  : std::llround(static_cast<double>(so_far.rows_done) / seconds);
+  const long long rate = seconds < 1
+                             ? so_far.rows_done
+                             : std::llround(static_cast<double>(so_far.rows_done) / seconds);
   std::string text = std::to_string(so_far.rows_done) + " rows, " + std::to_string(rate) +
                      " rows/s, " + std::to_string(so_far.batches) + " batches, " +
                      ShortDuration(seconds);

@@ -72,11 +72,6 @@ Task<Result<void>> ReadFacts(JobSession& db, std::vector<JobFacts>& jobs, FactsD
   co_return read;
 }
 
-std::string JournalPath(const Config& config, const std::string& server) {
-  if (config.jobs_state_directory.empty()) return {};
-  return config.jobs_state_directory + "/" + server + ".jobs";
-}
-
 Result<void> StatesFromJournal(Runtime& runtime, const std::string& path,
                                std::vector<JobFacts>& jobs) {
   Journal journal(runtime, path);

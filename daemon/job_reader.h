@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/runtime.h"
-#include "daemon/config.h"
 #include "daemon/job_facts.h"
 #include "jobs/job_session.h"
 
@@ -20,14 +19,11 @@ enum class FactsDepth {
 // kUnavailable: no session; kUnsupported: the database lacks pgsteward's tables. `db` stays open.
 Task<Result<void>> ReadFacts(JobSession& db, std::vector<JobFacts>& jobs, FactsDepth depth);
 
-// The file in which a daemon on this machine keeps the server's jobs; empty: none.
-std::string JournalPath(const Config& config, const std::string& server);
-
-// The last states that it knows. A daemon that has kept none is no error.
+// The last states that the daemon's journal knows. A daemon that has kept none is no error.
 Result<void> StatesFromJournal(Runtime& runtime, const std::string& path,
                                std::vector<JobFacts>& jobs);
 
-// Newest first: ends in the journal that the database does not know, of `job` or of all when empty.
+// Newest first: ends in it that the database does not know, of `job` or of all when empty.
 std::vector<RunRecord> UntoldRuns(Runtime& runtime, const std::string& path,
                                   const std::string& job);
 

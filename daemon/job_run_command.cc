@@ -14,6 +14,7 @@
 #include "daemon/job_output.h"
 #include "daemon/job_reader.h"
 #include "daemon/job_times.h"
+#include "daemon/operating.h"
 #include "jobs/execution.h"
 
 namespace pgsteward {
@@ -155,8 +156,8 @@ Task<void> ShowProgress(JobExecution& execution, Console& console) {
   const SteadyTime begun = SteadyNow();
   for (;;) {
     co_await SleepUntil(SteadyNow() + kBeat);
-    console.Progress(ProgressLine(execution.progress(), Seconds(SteadyNow() - begun),
-                                  execution.throttled_by()));
+    console.Progress(
+        ProgressLine(execution.progress(), Seconds(SteadyNow() - begun), execution.throttled_by()));
   }
 }
 
@@ -230,7 +231,7 @@ void ShowOutcome(ManualRun& run, const JobFacts& job, const RunOutcome& outcome)
 }
 
 Task<void> Execute(Runtime& runtime, ManualRun& run, const JobFacts& job) {
-  const PgTarget target = JobsTarget(*run.choice.server);
+  const PgTarget target = JobTarget(*run.choice.server);
   LeaseKeeper keeper(runtime, target, LeaseHolder(), run.choice.loaded->config.jobs_lease);
   // The daemon's file is the daemon's: a run by hand keeps nothing of its own.
   Journal journal(runtime, "");
@@ -256,7 +257,7 @@ Task<void> RunByHand(Runtime& runtime, ManualRun& run) {
   std::vector<JobFacts> facts(1, FactsOf(*run.choice.job));
   Result<void> ready;
   {
-    JobSession db(runtime, JobsTarget(*run.choice.server));
+    JobSession db(runtime, JobTarget(*run.choice.server));
     ready = co_await Prepare(db, facts, run.options.dry_run);
   }
   if (!ready) {

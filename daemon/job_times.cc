@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <optional>
 
-#include "core/terminal_text.h"
 #include "core/shown.h"
+#include "core/terminal_text.h"
 
 namespace pgsteward {
 

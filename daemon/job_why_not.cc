@@ -42,8 +42,8 @@ bool AddRunning(const Teller& tell, Reasons& reasons) {
   const LeaseRow* lease = tell.facts.Lease("job/" + tell.policy().name);
   const std::string which = run->run_id + " of " + HarmlessLine(run->holder);
   if (lease && lease->held && lease->epoch == run->epoch) {
-    reasons.push_back("It does run: run " + which + " began at " + tell.At(run->started) +
-                      ", by " + std::string(TriggerName(run->trigger)) +
+    reasons.push_back("It does run: run " + which + " began at " + tell.At(run->started) + ", by " +
+                      std::string(TriggerName(run->trigger)) +
                       "; whether a gate throttles it says the metric pgsteward_job_throttled.");
     return true;
   }
@@ -70,9 +70,9 @@ void AddSwitches(const Teller& tell, Reasons& reasons) {
   }
   if (tell.facts.NeedsConfirmation() && !tell.facts.from_journal) {
     const std::string hash = tell.policy().PlanHash();
-    reasons.push_back("Its plan " + hash + " has no person's word yet; look at it with: " +
-                      tell.ByHand() + " --dry-run, then: " + tell.ByHand() + " --confirm " + hash +
-                      ".");
+    reasons.push_back("Its plan " + hash +
+                      " has no person's word yet; look at it with: " + tell.ByHand() +
+                      " --dry-run, then: " + tell.ByHand() + " --confirm " + hash + ".");
   }
 }
 
@@ -116,8 +116,8 @@ void AddLastRun(const Teller& tell, Reasons& reasons) {
   if (!tell.facts.state) return;
   const JobState& state = *tell.facts.state;
   if (state.last_status != "failed" && state.last_status != "aborted") return;
-  std::string text = "Its last run " + std::string(state.last_status == "failed" ? "failed"
-                                                                                 : "was aborted");
+  std::string text =
+      "Its last run " + std::string(state.last_status == "failed" ? "failed" : "was aborted");
   if (state.last_finished_at) text += " at " + tell.At(*state.last_finished_at);
   for (const RunRecord& run : tell.facts.runs) {
     if (run.run_id != state.last_run) continue;
@@ -126,7 +126,8 @@ void AddLastRun(const Teller& tell, Reasons& reasons) {
     if (!run.error_sqlstate.empty()) text += " (SQLSTATE " + HarmlessLine(run.error_sqlstate) + ")";
   }
   if (state.retry_at) {
-    text += "; attempt " + std::to_string(state.attempt + 1) + " comes at " + tell.At(*state.retry_at);
+    text +=
+        "; attempt " + std::to_string(state.attempt + 1) + " comes at " + tell.At(*state.retry_at);
   } else {
     text += "; it is not tried again before its next due time";
   }

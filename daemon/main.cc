@@ -72,7 +72,8 @@ constexpr const char* kJobRunFooter =
     "Examples:\n"
     "  pgsteward job run session_cleanup --dry-run\n"
     "  pgsteward job run message_archive --confirm 3f1c0a9d2b7e\n"
-    "A run by hand minds neither the schedule nor windows, blackouts, pauses and enabled: false, and\n"
+    "A run by hand minds neither the schedule nor windows, blackouts, pauses and enabled: false, "
+    "and\n"
     "says so. Ctrl-C asks for a stop at the next safe point, a second one leaves at once.\n"
     "Exit codes: 0 ok, 1 failed, 2 unknown job or argument, 4 lease held by somebody else,\n"
     "            5 database not reachable or a standby, 6 work left (the reason is printed),\n"
@@ -118,7 +119,8 @@ void AddJobCommand(CLI::App& app, pgsteward::JobCommandOptions& options, std::st
   takes_name(show)->required();
   takes_output(show);
 
-  auto* run = add("run", "Run a job now, in this process", kJobRunFooter, &pgsteward::JobRunCommand);
+  auto* run =
+      add("run", "Run a job now, in this process", kJobRunFooter, &pgsteward::JobRunCommand);
   takes_name(run)->required();
   takes_output(run);
   auto* dry_run =
@@ -137,26 +139,25 @@ void AddJobCommand(CLI::App& app, pgsteward::JobCommandOptions& options, std::st
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
 
-  auto* pause = add("pause", "Keep a job from running", kJobPauseFooter,
-                    &pgsteward::JobPauseCommand);
+  auto* pause =
+      add("pause", "Keep a job from running", kJobPauseFooter, &pgsteward::JobPauseCommand);
   takes_name(pause)->required();
   auto* until = pause->add_option("--until", options.pause_until, "\"2026-12-01 08:00\"");
   pause->add_option("--for", options.pause_for, "30m, 2h, 7d (default: until resumed)")
       ->excludes(until);
   pause->add_option("--reason", options.reason, "For those who wonder");
   auto* resume = add("resume", "Let a paused job run again",
-                     "Example: pgsteward job resume message_archive",
-                     &pgsteward::JobResumeCommand);
+                     "Example: pgsteward job resume message_archive", &pgsteward::JobResumeCommand);
   takes_name(resume)->required();
 
-  auto* why_not = add("why-not", "Explain why a job does not run now",
-                      "Example: pgsteward job why-not message_archive",
-                      &pgsteward::JobWhyNotCommand);
+  auto* why_not =
+      add("why-not", "Explain why a job does not run now",
+          "Example: pgsteward job why-not message_archive", &pgsteward::JobWhyNotCommand);
   takes_name(why_not)->required();
   takes_output(why_not);
-  auto* next = add("next", "Show when a job is due next",
-                   "Example: pgsteward job next message_archive --count 10",
-                   &pgsteward::JobNextCommand);
+  auto* next =
+      add("next", "Show when a job is due next",
+          "Example: pgsteward job next message_archive --count 10", &pgsteward::JobNextCommand);
   takes_name(next)->required();
   takes_output(next);
   next->add_option("--count", options.count, "So many due times")

@@ -108,7 +108,8 @@ std::string Counted(std::size_t count, const std::string& noun) {
 }
 
 std::string StatusTable(const std::vector<SchemaStatus>& components) {
-  std::vector<TableRow> rows = {{"COMPONENT", "VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
+  std::vector<TableRow> rows = {
+      {"COMPONENT", "VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
   std::string remarks;
   for (const SchemaStatus& status : components) {
     for (const VersionStatus& version : status.versions) {

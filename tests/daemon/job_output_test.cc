@@ -115,8 +115,8 @@ TEST_F(JobOutputTest, SheetOfOneThatRuns) {
   const std::string harmless = kHarmless;
   EXPECT_EQ(SheetLines({"paused", "  because", "last run", "running", "lease", "option        key",
                         "option        only"}),
-            "paused        until 2026-11-25 13:00:00 CET by " + harmless +
-                "\n  because     " + harmless + "\nlast run      " + harmless +
+            "paused        until 2026-11-25 13:00:00 CET by " + harmless + "\n  because     " +
+                harmless + "\nlast run      " + harmless +
                 " 8h59m ago\nrunning       run of 2026-11-25 10:59:00 of " + harmless +
                 " since 2026-11-25 11:59:01 CET (59s ago), schedule\n"
                 "lease         job/cleanup epoch 4, held by " +
@@ -155,9 +155,11 @@ TEST_F(JobOutputTest, History) {
             "  2.5s      1200\n");
   EXPECT_EQ(HistoryTable({{hostile_, TimeZone()}}).substr(0, 7), "STARTED");
   const std::string table = HistoryTable({{hostile_, TimeZone()}});
-  EXPECT_EQ(table.substr(table.find('\n') + 1),
-            "2026-11-25 02:00:01 UTC  " + harmless + "  failed  retry 2  2026-11-25 02:00:00 UTC  "
-                "2.5s      1200  " + harmless + ": " + harmless + " (SQLSTATE " + harmless + ")\n");
+  EXPECT_EQ(table.substr(table.find('\n') + 1), "2026-11-25 02:00:01 UTC  " + harmless +
+                                                    "  failed  retry 2  2026-11-25 02:00:00 UTC  "
+                                                    "2.5s      1200  " +
+                                                    harmless + ": " + harmless + " (SQLSTATE " +
+                                                    harmless + ")\n");
 }
 
 TEST_F(JobOutputTest, SummaryOfARun) {
@@ -278,17 +280,17 @@ TEST_F(JobOutputTest, JsonOfRuns) {
   EXPECT_EQ(HistoryJson({{facts_.runs[0], policy_.zone}}),
             "{\n  \"runs\": [\n    " + std::string(kRunJson) + "}\n  ]\n}\n");
   const std::string hostile = HistoryJson({{hostile_, TimeZone()}});
-  EXPECT_NE(hostile.find("\"error_text\": " + std::string(kHarmlessJson) + ","),
-            std::string::npos);
+  EXPECT_NE(hostile.find("\"error_text\": " + std::string(kHarmlessJson) + ","), std::string::npos);
   EXPECT_EQ(hostile.find('\x1b'), std::string::npos);
   RunRecord dry = facts_.runs[0];
   dry.report.plan = {"DELETE 3 rows", kHostile};
-  EXPECT_EQ(RunJson(dry, facts_, true),
-            std::string(kRunJson) +
-                R"(, "dry_run": true, "plan": {"hash": "3c3f5f312e04", "needs_confirmation": false, )"
-                R"("confirmed": null}, "plan_lines": [)"
-                "\n    \"DELETE 3 rows\",\n    " +
-                kHarmlessJson + "\n  ]}\n");
+  EXPECT_EQ(
+      RunJson(dry, facts_, true),
+      std::string(kRunJson) +
+          R"(, "dry_run": true, "plan": {"hash": "3c3f5f312e04", "needs_confirmation": false, )"
+          R"("confirmed": null}, "plan_lines": [)"
+          "\n    \"DELETE 3 rows\",\n    " +
+          kHarmlessJson + "\n  ]}\n");
 }
 
 }  // namespace

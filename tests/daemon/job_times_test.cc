@@ -28,9 +28,8 @@ TEST_F(JobTimesTest, ReadsTheClockOnTheWall) {
 }
 
 TEST_F(JobTimesTest, RefusesEverythingElse) {
-  for (const char* text :
-       {"2026-02-29", "2026-13-01", "2026-12-01 24:00", "2026-12-01 08:60", "2026-12-01T08:00",
-        "1960-01-01", "2200-01-01", "2026-12-1 08:00"}) {
+  for (const char* text : {"2026-02-29", "2026-13-01", "2026-12-01 24:00", "2026-12-01 08:60",
+                           "2026-12-01T08:00", "1960-01-01", "2200-01-01", "2026-12-1 08:00"}) {
     EXPECT_EQ(Parsed(text), "\"" + std::string(text) + "\" is not a time");
   }
   EXPECT_EQ(Parsed(""), "this value is not a time");
@@ -46,8 +45,8 @@ TEST_F(JobTimesTest, TellsThem) {
   EXPECT_EQ(IsoTime(WallTime::max()), "infinity");
   EXPECT_EQ(LocalTime(policy_.zone, WallTime::max()), "for ever");
   // As the journal gives it back.
-  EXPECT_TRUE(IsForEver(WallTime(std::chrono::duration_cast<std::chrono::microseconds>(
-      WallTime::max().time_since_epoch()))));
+  EXPECT_TRUE(IsForEver(WallTime(
+      std::chrono::duration_cast<std::chrono::microseconds>(WallTime::max().time_since_epoch()))));
 }
 
 }  // namespace

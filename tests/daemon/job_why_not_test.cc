@@ -19,8 +19,7 @@ constexpr const char* kNotDue = "It is not due until 2026-11-26 03:00:00 CET (in
 TEST_F(JobWhyNotTest, NotDue) { EXPECT_EQ(Reasons(), kNotDue); }
 
 TEST_F(JobWhyNotTest, Running) {
-  facts_.runs.insert(facts_.runs.begin(),
-                     RunOfDue("2026-11-25 10:59:00", RunStatus::kRunning));
+  facts_.runs.insert(facts_.runs.begin(), RunOfDue("2026-11-25 10:59:00", RunStatus::kRunning));
   facts_.leases[0] = Lease("job/cleanup", "app1:17:aa", true);
   EXPECT_EQ(Reasons(),
             "It does run: run run of 2026-11-25 10:59:00 of app1:17:aa began at 2026-11-25 "
@@ -40,8 +39,7 @@ TEST_F(JobWhyNotTest, SwitchedOff) {
             "run it by hand: pgsteward job run cleanup.\n");
   policy_.enabled = true;
   Schedule("manual");
-  EXPECT_EQ(Reasons(),
-            "It has no schedule and runs only by hand: pgsteward job run cleanup.\n");
+  EXPECT_EQ(Reasons(), "It has no schedule and runs only by hand: pgsteward job run cleanup.\n");
 }
 
 TEST_F(JobWhyNotTest, Paused) {
@@ -103,7 +101,8 @@ TEST_F(JobWhyNotTest, UnknownToTheDaemon) {
 TEST_F(JobWhyNotTest, Closed) {
   policy_.window = Windows("22:00-05:00");
   EXPECT_EQ(Reasons(),
-            "It is outside its window 22:00-05:00, Europe/Berlin, until 2026-11-25 22:00:00 CET (in 10h00m).\n" +
+            "It is outside its window 22:00-05:00, Europe/Berlin, until 2026-11-25 22:00:00 CET "
+            "(in 10h00m).\n" +
                 std::string(kNotDue));
   policy_.window = WindowSet();
   policy_.blackout = Windows("2026-11-25 00:00 - 2026-11-26 00:00");
@@ -120,10 +119,11 @@ TEST_F(JobWhyNotTest, DueAndHeldUp) {
             "begins it within seconds.\n");
   policy_.groups = {"heavy_io"};
   facts_.leases.push_back(Lease("group/heavy_io", "app2:4:bb", true));
-  EXPECT_EQ(Reasons(),
-            "The lease group/heavy_io is held by app2:4:bb since 2026-11-25 11:00:00 CET (1h00m "
-            "ago): only one may run at a time.\n"
-            "It is due since 2026-11-25 11:59:50 CET (10s ago); the above keeps it from running.\n");
+  EXPECT_EQ(
+      Reasons(),
+      "The lease group/heavy_io is held by app2:4:bb since 2026-11-25 11:00:00 CET (1h00m "
+      "ago): only one may run at a time.\n"
+      "It is due since 2026-11-25 11:59:50 CET (10s ago); the above keeps it from running.\n");
 }
 
 TEST_F(JobWhyNotTest, Queued) {
