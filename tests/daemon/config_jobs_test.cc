@@ -67,7 +67,8 @@ const JobSpec kSweep = {.name = "sweep",
                         .deadline = hours(2),
                         .options = kSweepOptions,
                         .groups = kHeavy,
-                        .needs_confirmation = true};
+                        .needs_confirmation = true,
+                        .throttle_table = "public.swept"};
 const std::array<const JobSpec*, 2> kTypes = {&kCall, &kSweep};
 
 constexpr char kServers[] =
