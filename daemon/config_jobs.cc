@@ -231,6 +231,9 @@ void ReadJob(const Reading& reading, ConfigMap& map, const Located<std::string>&
   ReadGroups(map, policy);
   if (const auto confirm = map.Switch("confirm")) policy.confirm = confirm->value;
   ReadJobOptions(map, reading.config_path, policy.enabled, policy.options);
+  if (!policy.spec->throttle_table.empty()) {
+    ReadJobOptions(map, reading.config_path, policy.enabled, policy.throttle);
+  }
   map.RefuseOthers();
   jobs.push_back(std::move(job));
 }

@@ -14,7 +14,7 @@ namespace pgsteward {
 void ReadJobs(ConfigMap& root, const std::string& config_path,
               std::span<const JobSpec* const> types, Config& config);
 
-// The options of a job's type that stand in `map`, which is asked for all of them. `needed`: also
+// The declared options that stand in `map`, which is asked for all of them. `needed`: also
 // complains of required ones that have no value.
 void ReadJobOptions(ConfigMap& map, const std::string& config_path, bool needed,
                     JobOptions& options);

@@ -57,8 +57,12 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   text += TimeLine("max_age", policy.MaxAge());
   text += Line("groups", QuotedList(policy.groups));
   text += SwitchLine("confirm", policy.confirm);
-  for (const JobOption& option : policy.options.declared()) {
-    text += OptionLine(option, policy.options, secrets);
+  std::vector<const JobOptions*> parts = {&policy.options};
+  if (!policy.spec->throttle_table.empty()) parts.insert(parts.begin(), &policy.throttle);
+  for (const JobOptions* options : parts) {
+    for (const JobOption& option : options->declared()) {
+      text += OptionLine(option, *options, secrets);
+    }
   }
   return text;
 }

@@ -1,10 +1,8 @@
 // users.email into users.email_encrypted, with pgcrypto and a key from a file.
-#include <algorithm>
 #include <array>
 #include <utility>
 
-#include "jobs/batches.h"
-#include "jobs/email_cipher.h"
+#include "jobs/email_batches.h"
 #include "jobs/parameter_logging.h"
 
 namespace pgsteward {
@@ -12,9 +10,6 @@ namespace pgsteward {
 namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(10);
-constexpr char kFirstId[] = "00000000-0000-0000-0000-000000000000";
-// So many rows of one run may be unreadable; more is a wrong key, and not a few damaged rows.
-constexpr std::size_t kMostUnreadable = 10;
 
 constexpr std::string_view kShapeSql = R"sql(
 SELECT (SELECT format('%I', n.nspname) FROM pg_extension AS e
@@ -28,19 +23,6 @@ SELECT (SELECT format('%I', n.nspname) FROM pg_extension AS e
           AND position('pgsteward.archiving' IN pg_get_triggerdef(t.oid)) = 0),
        inet_client_addr() IS NULL OR inet_client_addr() <<= '127.0.0.0/8' OR inet_client_addr() = '::1'
          OR coalesce((SELECT s.ssl FROM pg_stat_ssl AS s WHERE s.pid = pg_backend_pid()), false)
-)sql";
-
-constexpr std::string_view kNextSql = R"sql(
-SELECT u.id::text, u.email_encrypted IS NULL FROM public.users AS u
-WHERE u.id > $1::uuid AND ($2::boolean OR u.email_encrypted IS NULL)
-  AND NOT EXISTS (SELECT FROM pgsteward.quarantine AS q
-                  WHERE q.target = 'public.users' AND q.row_id = u.id::text)
-ORDER BY u.id LIMIT $3::int
-)sql";
-
-constexpr std::string_view kAgainSql = R"sql(
-SELECT u.id::text, u.email_encrypted IS NULL FROM public.users AS u
-WHERE u.id = ANY (string_to_array($1, ',')::uuid[]) ORDER BY u.id
 )sql";
 
 // The first and the last ones: a rotation that was interrupted left the last under the old key.
@@ -73,131 +55,6 @@ Error WrongKey(bool rotates) {
   return Error(Errc::kBadConfig, std::move(message), "39000",
                "Nothing was changed. To change the key, keep the old one in rotate_from.");
 }
-
-Error Leaks(const std::string& leak) {
-  return Error(Errc::kQueryFailed, "the server would write the key into its log: " + leak, {},
-               "Have a superuser say for the role of the jobs: ALTER ROLE pgsteward_jobs SET "
-               "log_parameter_max_length = 0, and the same for auto_explain.log_min_duration = -1 "
-               "or pgaudit.log_parameter = off where they are named.");
-}
-
-class EmailBatches : public BatchWork {
- public:
-  EmailBatches(const EmailCipher& cipher, bool all) : cipher_(cipher), all_(all) {}
-
-  Task<Result<BatchOutcome>> Run(JobSession& db, int size) override {
-    pending_ = Pending();
-    BatchOutcome outcome;
-    auto users = co_await Next(db, size);
-    if (!users) co_return users.error();
-    if (users->rows() == 0) co_return outcome;
-    outcome.seen = users->rows();
-    pending_.count = static_cast<std::size_t>(users->rows());
-    pending_.cursor = users->Text(users->rows() - 1, 0);
-    // Settings may have been reloaded since the run began, and this transaction sends the key.
-    auto settings = co_await ReadLogSettings(db);
-    if (!settings) co_return settings.error();
-    const Silencing silencing = SilenceParameters(*settings);
-    if (!silencing.leak.empty()) co_return Leaks(silencing.leak);
-    if (!silencing.local.empty()) co_return Leaks(silencing.local.front().first + " was changed");
-
-    std::vector<std::string> todo;
-    std::vector<std::string> encrypted;
-    for (int row = 0; row < users->rows(); ++row) {
-      (users->Bool(row, 1) ? todo : encrypted).emplace_back(users->Text(row, 0));
-    }
-    pending_.plain = static_cast<long long>(todo.size());
-    auto states = co_await cipher_.Examine(db, std::move(encrypted), 1);
-    if (!states) co_return states.error();
-    if (!states->unreadable.empty()) {
-      outcome.mismatch = true;
-      co_return outcome;
-    }
-    pending_.stale = static_cast<long long>(states->stale.size());
-    pending_.old = static_cast<long long>(states->old.size());
-    todo.insert(todo.end(), states->stale.begin(), states->stale.end());
-    todo.insert(todo.end(), states->old.begin(), states->old.end());
-    if (todo.empty()) co_return outcome;
-    auto done = co_await cipher_.Encrypt(db, todo);
-    if (!done) co_return done.error();
-    outcome.done = static_cast<long long>(done->size());
-    outcome.skipped = static_cast<long long>(todo.size() - done->size());
-    for (std::string& id : todo) {
-      if (std::find(done->begin(), done->end(), id) == done->end()) {
-        pending_.skipped.push_back(std::move(id));
-      }
-    }
-    co_return outcome;
-  }
-  void Committed() override {
-    if (again_.empty()) {
-      cursor_ = pending_.cursor;
-      checked += static_cast<long long>(pending_.count);
-      plain += pending_.plain;
-      stale += pending_.stale;
-      old += pending_.old;
-    } else {
-      again_at_ += std::max<std::size_t>(pending_.asked, 1);
-    }
-    skipped_.insert(skipped_.end(), pending_.skipped.begin(), pending_.skipped.end());
-  }
-  // Only noted: whether it is a few damaged rows or the wrong key shows at the end.
-  Task<Result<void>> Quarantine(JobSession&) override {
-    unreadable.push_back(pending_.cursor);
-    if (unreadable.size() <= kMostUnreadable) co_return Result<void>();
-    co_return Error(Errc::kQueryFailed,
-                    "more than " + std::to_string(kMostUnreadable) +
-                        " encrypted addresses cannot be decrypted with this key",
-                    "39000", "A rotation that was not finished needs rotate_from.");
-  }
-  // Only those whom somebody held.
-  void Rewind() override {
-    again_ = std::exchange(skipped_, {});
-    again_at_ = 0;
-  }
-
-  long long checked = 0;
-  long long plain = 0;
-  long long stale = 0;
-  long long old = 0;
-  std::vector<std::string> unreadable;
-
- private:
-  // Of the batch that is under way.
-  struct Pending {
-    std::size_t asked = 0;
-    std::size_t count = 0;
-    std::string cursor;
-    long long plain = 0;
-    long long stale = 0;
-    long long old = 0;
-    std::vector<std::string> skipped;
-  };
-
-  Task<Result<PgResult>> Next(JobSession& db, int size) {
-    PgValues values;
-    if (again_.empty()) {
-      values = {cursor_, all_ ? "true" : "false", std::to_string(size)};
-      co_return co_await db.Query(std::string(kNextSql), std::move(values), kTimeout);
-    }
-    std::string ids;
-    const std::size_t end = std::min(again_.size(), again_at_ + static_cast<std::size_t>(size));
-    for (std::size_t at = again_at_; at < end; ++at) {
-      ids += (ids.empty() ? "" : ",") + again_[at];
-    }
-    pending_.asked = end - std::min(again_at_, end);
-    values.emplace_back(std::move(ids));
-    co_return co_await db.Query(std::string(kAgainSql), std::move(values), kTimeout);
-  }
-
-  const EmailCipher& cipher_;
-  bool all_;
-  std::string cursor_ = kFirstId;
-  std::vector<std::string> skipped_;
-  std::vector<std::string> again_;  // not empty: a later pass, over these
-  std::size_t again_at_ = 0;
-  Pending pending_;
-};
 
 Task<Result<void>> SetAside(JobContext& context, std::vector<std::string> ids) {
   std::string joined;
@@ -244,7 +101,7 @@ Task<Result<Ground>> CheckGround(JobContext& context) {
   auto settings = co_await ReadLogSettings(context.db);
   if (!settings) co_return settings.error();
   Silencing silencing = SilenceParameters(*settings);
-  if (!silencing.leak.empty()) co_return Leaks(silencing.leak);
+  if (!silencing.leak.empty()) co_return LeakingKey(silencing.leak);
   ground.local = std::move(silencing.local);
   ground.local.emplace_back("pgsteward.archiving", "on");
   co_return ground;
@@ -355,7 +212,8 @@ constexpr std::array<JobOption, 5> kOptions = {{
     {.name = "key_file",
      .kind = OptionKind::kFile,
      .fallback = "",
-     .help = "The key, on one line of a file; read in each run."},
+     .help = "The key, on one line of a file; read in each run.",
+     .required = true},
     {.name = "rotate_from",
      .kind = OptionKind::kFile,
      .fallback = "",
@@ -385,6 +243,7 @@ const JobSpec kEncryptPii = {
     .name = "encrypt_pii",
     .summary = "Encrypts users.email into users.email_encrypted.",
     .options = kOptions,
+    .throttle_table = "public.users",
     .run = &RunEncryptPii,
     .backlog = &EncryptBacklog,
 };

@@ -15,4 +15,10 @@ CountVerdict JudgeCount(const ChatCount& chat, CountRule rule, bool purged) {
   return CountVerdict::kDrifted;
 }
 
+std::string CountLine(const ChatCount& chat, CountRule rule) {
+  return "chat " + chat.id + ": message_count " +
+         (chat.stored ? std::to_string(*chat.stored) : "NULL") + ", right is " +
+         std::to_string(RightCount(chat, rule));
+}
+
 }  // namespace pgsteward

@@ -30,5 +30,7 @@ enum class CountVerdict {
 
 CountVerdict JudgeCount(const ChatCount& chat, CountRule rule, bool purged);
 long long RightCount(const ChatCount& chat, CountRule rule);
+// "chat <id>: message_count 3, right is 2"
+std::string CountLine(const ChatCount& chat, CountRule rule);
 
 }  // namespace pgsteward

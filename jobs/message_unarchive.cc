@@ -187,6 +187,7 @@ const JobSpec kMessageUnarchive = {
     .options = kOptions,
     .arguments = kArguments,
     .groups = kGroups,
+    .throttle_table = "public.messages_archive",
     .run = &Run,
 };
 

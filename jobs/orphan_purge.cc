@@ -168,6 +168,7 @@ const JobSpec kOrphanPurge = {
     .options = kOptions,
     .groups = kGroups,
     .needs_confirmation = true,
+    .throttle_table = "public.messages_archive",
     .run = &Run,
     .backlog = &Measure,
 };

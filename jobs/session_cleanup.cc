@@ -251,7 +251,11 @@ Task<Result<void>> RunSessionCleanup(JobContext& context, JobReport& report) {
     co_return planned;
   }
   auto facts = co_await ReadFacts(context, *moments, report);
-  if (!facts) co_return facts.error();
+  // On a very large table the counts may take too long; the batches do not.
+  const bool slow =
+      !facts && (facts.error().code == Errc::kTimeout || facts.error().sqlstate == "57014");
+  if (!facts && !slow) co_return facts.error();
+  if (slow) report.details["counted"] = "no, it took too long";
   if (moments->deactivate) {
     auto deactivated = co_await Deactivate(context, *moments->deactivate, report);
     if (!deactivated) co_return deactivated;
@@ -306,8 +310,10 @@ extern const JobSpec kSessionCleanup;
 const JobSpec kSessionCleanup = {
     .name = "session_cleanup",
     .summary = "Deletes logins that are inactive and idle for longer than 30 days.",
+    .schedule = "15 3 * * *",
     .options = kOptions,
     .needs_confirmation = true,
+    .throttle_table = "public.sessions",
     .run = &RunSessionCleanup,
     .backlog = &SessionBacklog,
 };

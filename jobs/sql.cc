@@ -112,7 +112,11 @@ Task<Result<void>> RunSql(JobContext& context, JobReport& report) {
 }
 
 constexpr std::array<JobOption, 7> kOptions = {{
-    {.name = "sql", .fallback = "", .help = "The statement, one.", .widens = true},
+    {.name = "sql",
+     .fallback = "",
+     .help = "The statement, one.",
+     .widens = true,
+     .required = true},
     {.name = "timeout",
      .kind = OptionKind::kDuration,
      .fallback = "1m",

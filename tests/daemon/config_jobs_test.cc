@@ -48,8 +48,16 @@ constexpr JobOption kSweepOptions[] = {
     {.name = "note", .kind = OptionKind::kText, .fallback = "", .help = "For people."},
 };
 constexpr JobOption kCallOptions[] = {
-    {.name = "text", .kind = OptionKind::kText, .help = "What is called.", .required = true},
-    {.name = "every", .kind = OptionKind::kTexts, .help = "For whom.", .required = true},
+    {.name = "text",
+     .kind = OptionKind::kText,
+     .fallback = "",
+     .help = "What is called.",
+     .required = true},
+    {.name = "every",
+     .kind = OptionKind::kTexts,
+     .fallback = "",
+     .help = "For whom.",
+     .required = true},
 };
 
 const JobSpec kCall = {.name = "call", .summary = "Calls.", .options = kCallOptions};
@@ -59,7 +67,8 @@ const JobSpec kSweep = {.name = "sweep",
                         .deadline = hours(2),
                         .options = kSweepOptions,
                         .groups = kHeavy,
-                        .needs_confirmation = true};
+                        .needs_confirmation = true,
+                        .throttle_table = "public.swept"};
 const std::array<const JobSpec*, 2> kTypes = {&kCall, &kSweep};
 
 constexpr char kServers[] =
@@ -120,6 +129,17 @@ jobs:
     max_age: 2d2h
     groups: ["heavy_io"]
     confirm: true
+    throttle_replica_lag: "30s"
+    throttle_replica_lag_mb: 1024
+    throttle_slot_retained_mb: 8192
+    throttle_archiver_files: 64
+    throttle_active_sessions: 50
+    throttle_xmin_age: "1h"
+    throttle_xmin_xids: 10000000
+    throttle_own_victims: true
+    throttle_running_dump: true
+    throttle_vacuum_running: true
+    throttle_query: ""
     older_than: "30 days"
     mode: "look"
     rows: 100
@@ -161,6 +181,8 @@ jobs:
     max_age: 5h
     groups: [night, heavy_io]
     confirm: false
+    throttle_replica_lag: 0s
+    throttle_own_victims: false
     older_than: 6 Months
     mode: touch
     rows: 7
@@ -197,6 +219,10 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
   EXPECT_EQ(policy.MaxAge(), hours(5));
   EXPECT_THAT(policy.groups, ElementsAre("night", "heavy_io"));
   EXPECT_FALSE(policy.confirm);
+  const ThrottlePolicy throttle = ThrottlePolicyOf(policy.throttle);
+  EXPECT_FALSE(throttle.max_replica_lag);
+  EXPECT_FALSE(throttle.own_victims);
+  EXPECT_TRUE(throttle.running_dump);
   EXPECT_EQ(policy.options.Text("older_than"), "6 months");
   EXPECT_EQ(policy.options.Text("mode"), "touch");
   EXPECT_EQ(policy.options.Integer("rows"), 7);
@@ -215,16 +241,16 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
   EXPECT_EQ(config.jobs_lease, seconds(3));
   EXPECT_EQ(
       Warnings(kFull),
-      "c.yaml:2:48: servers.jobs_conninfo: holds a password in plain text; hint: Move it to a "
+      "c.yaml:2:52: servers.jobs_conninfo: holds a password in plain text; hint: Move it to a "
       "file: "
       "jobs_password_file here, or passfile in the conninfo.\n"
-      "c.yaml:2:111: servers.jobs_password_file: the file does not exist; hint: Create it with "
+      "c.yaml:2:115: servers.jobs_password_file: the file does not exist; hint: Create it with "
       "mode "
       "0600; a relative path begins at the configuration file.\n"
       "c.yaml:5:23: jobs_state_directory: the directory does not exist; hint: Without it the end "
       "of "
       "a run is forgotten when the database is away and pgsteward ends.\n"
-      "c.yaml:38:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
+      "c.yaml:39:10: jobs.night-sweep_2.key: the file does not exist; hint: Create it with mode "
       "0600; a relative path begins at the configuration file.\n");
 }
 
@@ -240,7 +266,7 @@ TEST_F(ConfigJobsTest, MasksAPasswordInAnOption) {
   EXPECT_EQ(Warnings(text),
             "c.yaml:4:17: jobs.sweep.note: holds a password in plain text; hint: Move it to a "
             "file.\n");
-  EXPECT_THAT(PrintConfig(Load(text)), HasSubstr("    note: \"host=h password=<secret>\"\n"));
+  EXPECT_THAT(PrintConfig(Load(text)), HasSubstr("    note: \"password=<secret> host=h\"\n"));
 }
 
 TEST_F(ConfigJobsTest, SameJobsSeesWhatJobsDependOn) {
@@ -337,7 +363,7 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "case "
        "letters, digits, dashes or underscores."},
       {"  ? ''\n  : {type: sweep}\n",
-       "4:5: jobs.: the name of a job: is empty; hint: Write 1 to 63 lower case letters, digits, "
+       "4:5: jobs: the name of a job: is empty; hint: Write 1 to 63 lower case letters, digits, "
        "dashes or underscores."},
       {"  sweep: {}\n  sweep: {}\n",
        "5:3: jobs: duplicate key \"sweep\", first in line 4; hint: Keep one of them."},
@@ -350,6 +376,9 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "4:11: jobs.sweep: unknown key \"older\"; hint: The keys here are type, enabled, server, "
        "time_zone, schedule, gap, fold, jitter, window, blackout, overlap, misfire, misfire_grace, "
        "misfire_max, retries, retry_pause, retry_pause_most, deadline, max_age, groups, confirm, "
+       "throttle_replica_lag, throttle_replica_lag_mb, throttle_slot_retained_mb, "
+       "throttle_archiver_files, throttle_active_sessions, throttle_xmin_age, throttle_xmin_xids, "
+       "throttle_own_victims, throttle_running_dump, throttle_vacuum_running, throttle_query, "
        "older_than, mode, rows, factor, analyze, rest, users, key and note."},
       {"  sweep: {server: hob}\n",
        "4:19: jobs.sweep.server: there is no server \"hob\"; hint: The servers are hub and other."},
@@ -358,7 +387,8 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "quotes."},
       // when
       {"  sweep: {schedule: 15 25 * * *}\n",
-       "4:21: jobs.sweep.schedule: \"25\" is not an hour; hint: Write 0 to 23."},
+       "4:21: jobs.sweep.schedule: \"25\" in the hour field is out of range; hint: This field "
+       "takes 0 to 23, *, lists (1,3), ranges (1-5) and steps (*/2, 1-5/2)."},
       {"  sweep: {schedule: nightly}\n",
        "4:21: jobs.sweep.schedule: \"nightly\" is not a schedule; hint: Write five cron fields "
        "(0 2 * * *), @daily, every 15m or manual."},
@@ -465,8 +495,9 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrongWithAllJobs) {
 }
 
 TEST_F(ConfigJobsTest, NeverRepeatsASecret) {
-  for (const std::string& key : {"schedule", "time_zone", "type", "server", "older_than", "rows"}) {
-    const std::string errors = JobErrors("  sweep: {" + key + ": 'host=h password=swordfish'}\n");
+  for (const char* key : {"schedule", "time_zone", "type", "server", "older_than", "rows"}) {
+    const std::string errors =
+        JobErrors(std::string("  sweep: {") + key + ": 'host=h password=swordfish'}\n");
     EXPECT_NE(errors, "accepted") << key;
     EXPECT_THAT(errors, Not(HasSubstr("swordf"))) << key;
   }
