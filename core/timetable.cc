@@ -126,6 +126,13 @@ DueTimes Timetable::Between(WallTime after, WallTime until, std::size_t most) co
   return due;
 }
 
+Timetable Timetable::WithRules(GapRule gap, FoldRule fold) const {
+  Timetable other = *this;
+  other.gap_ = gap;
+  other.fold_ = fold;
+  return other;
+}
+
 std::string Timetable::fingerprint() const {
   if (kind_ == Kind::kManual) return "manual";
   if (kind_ == Kind::kEvery) {

@@ -70,6 +70,11 @@ class Timetable {
   // and L jan): for noticing that a schedule was changed. One line.
   std::string fingerprint() const;
 
+  GapRule gap() const { return gap_; }
+  FoldRule fold() const { return fold_; }
+  // The same schedule under other rules: what a rule changes is the difference.
+  Timetable WithRules(GapRule gap, FoldRule fold) const;
+
   // For people, one line: "0 2 * * *, Europe/Berlin, gap run_at_end, fold first, 3m5s late by
   // jitter".
   std::string Describe() const;

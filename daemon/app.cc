@@ -20,6 +20,8 @@ constexpr Duration kSettle = std::chrono::milliseconds(100);
 constexpr Duration kRenderAtLeast = std::chrono::seconds(20);
 // Tasks end at their current wait, so this is generous; the unit's TimeoutStopSec is above it.
 constexpr Duration kStopGrace = std::chrono::seconds(5);
+// Before that: runs end at a safe point. Together still below TimeoutStopSec.
+constexpr Duration kStopGraceOfJobs = std::chrono::seconds(20);
 
 void Append(Families& to, Families from) {
   for (auto& family : from) to.push_back(std::move(family));
@@ -47,9 +49,11 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
       started_(started),
       page_wanted_(runtime_),
       measuring_(std::make_unique<Measuring>(runtime_, config_, store_)),
+      operating_(std::make_unique<Operating>(runtime_, config_, store_)),
       pages_(runtime_, store_, VersionText(), [this] { return Rows(measuring_->Servers()); }),
       http_(runtime_, [this](const HttpRequest& request) { return pages_.Handle(request); }),
-      tasks_(runtime_) {
+      tasks_(runtime_),
+      job_changes_(runtime_) {
   reload_.last_success = WallNow();
   store_.AddSource([this] {
     Families families = BuildMetrics();
@@ -58,6 +62,7 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
     Append(families, LogMetrics());
     Append(families, HttpMetrics(http_.counters()));
     Append(families, measuring_->SelfMetrics());
+    Append(families, operating_->SelfMetrics());
     return families;
   });
   store_.OnDirty([this] { page_wanted_.Notify(); });
@@ -80,12 +85,14 @@ Task<void> App::Main() {
   SpawnRender();
   if (notifier_.watchdog_interval()) tasks_.Spawn("watchdog", FeedWatchdog());
   measuring_->Start();
+  operating_->Start();
   pages_.SetReady(true);
   // Ready although PostgreSQL may be away: somebody must be there to say pg_up 0.
   notifier_.Ready(StatusText());
   LogInfo("serving", {{"address", http_.address()},
                       {"servers", config_.servers.size()},
-                      {"collectors", measuring_->collectors()}});
+                      {"collectors", measuring_->collectors()},
+                      {"jobs", operating_->jobs()}});
   for (;;) {
     const int signal = co_await signals.async_wait(asio::use_awaitable);
     if (signal != SIGHUP) {
@@ -156,24 +163,59 @@ Task<void> App::Reload() {
       return measuring_->Publishes(key) && measuring_->SameServer(before, key.server);
     });
     measuring_->Start();
+    StartChangeOfJobs();
     LogInfo("configuration reloaded", {{"file", config_path_},
                                        {"servers", config_.servers.size()},
-                                       {"collectors", measuring_->collectors()}});
+                                       {"collectors", measuring_->collectors()},
+                                       {"jobs", config_.jobs.size()}});
   }
   store_.MarkDirty();
   notifier_.Ready(StatusText());
 }
 
+void App::StartChangeOfJobs() {
+  // One that is under way looks at config_ again when it is done.
+  if (!job_changes_.empty() || operating_->Same(config_)) return;
+  job_changes_.Spawn("change of jobs", ChangeJobs());
+}
+
+Task<void> App::ChangeJobs() {
+  while (!shutting_down_ && !operating_->Same(config_)) {
+    const bool ended = co_await operating_->Stop(SteadyNow() + kStopGraceOfJobs);
+    if (!ended) {
+      // Two of us at once would both hold the leases.
+      LogError("jobs did not stop in time and are not started again",
+               {{"hint", "Restart pgsteward."}});
+      co_return;
+    }
+    if (shutting_down_) co_return;
+    operating_ = std::make_unique<Operating>(runtime_, config_, store_);
+    operating_->Start();
+    LogInfo("jobs changed", {{"jobs", operating_->jobs()}});
+    store_.MarkDirty();
+  }
+}
+
+Task<bool> App::StopJobs() {
+  shutting_down_ = true;
+  const Deadline deadline = SteadyNow() + kStopGraceOfJobs;
+  const bool changed = co_await job_changes_.Join(deadline + kStopGrace);
+  if (!changed) co_return false;
+  const bool ended = co_await operating_->Stop(deadline);
+  co_return ended;
+}
+
 Task<void> App::Shutdown() {
   notifier_.Stopping();
   pages_.SetReady(false);
+  const bool jobs_ended = co_await StopJobs();
   const Deadline deadline = SteadyNow() + kStopGrace;
   const bool ended = co_await measuring_->Stop(deadline);
   // The server stops last, so that replies under way are finished.
   co_await http_.Stop(deadline);
   tasks_.Stop();
   const bool joined = co_await tasks_.Join(deadline);
-  all_ended_ = ended && joined && retired_.empty();
+  all_ended_ = jobs_ended && ended && joined && retired_.empty();
   LogInfo("stopped");
 }
 
@@ -184,6 +226,9 @@ std::string App::StatusText() const {
   return std::to_string(up) + "/" + std::to_string(servers.size()) + " servers up, " +
          std::to_string(measuring_->collectors()) + " collectors, " +
          std::to_string(measuring_->failing_collectors()) + " failing, " +
+         (operating_->jobs() == 0 ? ""
+                                  : std::to_string(operating_->jobs()) + " jobs, " +
+                                        std::to_string(operating_->running()) + " running, ") +
          std::to_string(store_.page()->samples) + " samples, http://" + http_.address();
 }
 

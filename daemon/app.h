@@ -14,6 +14,7 @@
 #include "daemon/http_server.h"
 #include "daemon/measuring.h"
 #include "daemon/notify.h"
+#include "daemon/operating.h"
 #include "daemon/self_metrics.h"
 
 namespace pgsteward {
@@ -31,6 +32,11 @@ class App {
   Task<void> Render();
   Task<void> FeedWatchdog();
   Task<void> Reload();
+  // Brings the jobs in line with config_, in the background: a run under way is let reach a safe
+  // point first, and a signal must not wait for that.
+  void StartChangeOfJobs();
+  Task<void> ChangeJobs();
+  Task<bool> StopJobs();
   Task<void> Shutdown();
   // Builds what `config` says; on error nothing has changed.
   Result<void> ApplyWeb(const WebConfig& web);
@@ -47,10 +53,13 @@ class App {
   Event page_wanted_;
   std::unique_ptr<Measuring> measuring_;
   std::vector<std::unique_ptr<Measuring>> retired_;  // those that did not stop in time
+  std::unique_ptr<Operating> operating_;
   HttpPages pages_;
   HttpServer http_;
   TaskGroup tasks_;
+  TaskGroup job_changes_;
   SteadyTime last_render_{};
+  bool shutting_down_ = false;
   bool all_ended_ = true;
   int exit_code_ = 0;
 };

@@ -5,36 +5,12 @@
 #include "collectors/registry.h"
 #include "core/duration.h"
 #include "core/pg_conninfo.h"
+#include "daemon/config_jobs.h"
+#include "daemon/config_values.h"
 
 namespace pgsteward {
 
 namespace {
-
-// A YAML string in double quotes: whatever it holds, it is read back the same.
-std::string Quoted(const std::string& text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string quoted = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      quoted += "\\x";
-      quoted += kHex[byte >> 4];
-      quoted += kHex[byte & 15];
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
-
-std::string QuotedList(const std::vector<std::string>& texts) {
-  std::string list;
-  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + Quoted(text);
-  return "[" + list + "]";
-}
 
 std::string CollectorLine(const Config& config, const CollectorSpec& spec) {
   std::string line = "  " + std::string(spec.name) + ": {";
@@ -69,6 +45,8 @@ std::string PrintConfig(const Config& config) {
     text += "    password_file: " + Quoted(server.password_file) + "\n";
     text += "    databases: " + QuotedList(server.databases) + "\n";
     text += "    connect_timeout: " + FormatDuration(server.connect_timeout) + "\n";
+    text += "    jobs_conninfo: " + Quoted(MaskPasswords(server.jobs_conninfo)) + "\n";
+    text += "    jobs_password_file: " + Quoted(server.jobs_password_file) + "\n";
   }
   text += "web:\n";
   text += "  listen_address: " + Quoted(config.web.listen_address) + "\n";
@@ -81,6 +59,7 @@ std::string PrintConfig(const Config& config) {
   text += "stale_after_intervals: " + std::to_string(config.stale_after_intervals) + "\n";
   text += "collectors:\n";
   for (const CollectorSpec* spec : AllCollectors()) text += CollectorLine(config, *spec);
+  text += PrintJobs(config, SecretText::kMasked);
   return text;
 }
 

@@ -4,12 +4,15 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "collectors/collector.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "jobs/job_policy.h"
+#include "jobs/registry.h"
 
 namespace pgsteward {
 
@@ -32,6 +35,22 @@ struct ServerConfig {
   // More databases of the same server whose tables are measured, each over one connection.
   std::vector<std::string> databases;
   std::chrono::seconds connect_timeout{5};
+  std::string jobs_conninfo;       // of jobs; empty: conninfo, with its password file
+  std::string jobs_password_file;  // as password_file
+};
+
+// A job, and what its timetable and windows were made of.
+struct JobConfig {
+  explicit JobConfig(const JobSpec& spec) : policy(spec), schedule(spec.schedule) {}
+
+  JobPolicy policy;
+  std::string server;  // of one of the servers
+  std::string schedule;
+  GapRule gap = GapRule::kRunAtEnd;
+  FoldRule fold = FoldRule::kFirst;
+  std::chrono::seconds jitter{0};
+  std::vector<std::string> window;
+  std::vector<std::string> blackout;
 };
 
 struct Config {
@@ -43,6 +62,11 @@ struct Config {
   CollectorOptions options;
   // A snapshot is dropped after this many intervals without success.
   int stale_after_intervals = 3;
+  std::vector<JobConfig> jobs;  // in file order, each with a name of its own
+  // Of the journals, <server>.jobs; empty: none is kept.
+  std::string jobs_state_directory = "/var/lib/pgsteward";
+  std::string jobs_keep_history = "90 days";  // PostgreSQL's interval
+  std::chrono::seconds jobs_lease{30};
 };
 
 // Where in the file, and what: "pgsteward.yaml:12:5: message".
@@ -60,11 +84,15 @@ struct LoadedConfig {
 };
 
 // Reads and validates. On failure all problems at once, in file order, never an excerpt that could
-// hold a secret.
-boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(const std::string& path);
+// hold a secret. `types`: the jobs that can be configured; must outlive the configuration.
+boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(
+    const std::string& path, std::span<const JobSpec* const> types = AllJobs());
 
 // The effective configuration as YAML, secrets as "<secret>", to be read back by LoadConfig.
 std::string PrintConfig(const Config& config);
+
+// Whether everything that jobs depend on is the same in both, passwords included.
+bool SameJobs(const Config& one, const Config& other);
 
 // The effective settings of a collector.
 std::chrono::seconds IntervalOf(const Config& config, const CollectorSpec& spec);

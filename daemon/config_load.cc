@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <set>
 
@@ -19,6 +17,8 @@
 #include "core/time_zone.h"
 #include "daemon/config.h"
 #include "daemon/config_document.h"
+#include "daemon/config_files.h"
+#include "daemon/config_jobs.h"
 #include "daemon/config_map.h"
 #include "daemon/config_values.h"
 
@@ -74,41 +74,28 @@ Result<std::string> ReadConfigFile(const std::string& path) {
   return text;
 }
 
-std::string ResolvePath(const std::string& config_path, const std::string& path) {
-  if (path.empty()) return {};
-  std::error_code ignored;
-  const auto base = std::filesystem::absolute(config_path, ignored).parent_path();
-  return (base / path).lexically_normal().string();
+std::optional<std::string> ReadConninfo(ConfigMap& map, std::string_view key) {
+  const auto conninfo = map.Text(key);
+  if (!conninfo) return std::nullopt;
+  if (const auto right = CheckConninfo(conninfo->value); !right) {
+    map.AddError(conninfo->at, key, right.error());
+  } else if (HasPassword(conninfo->value)) {
+    map.AddWarning(conninfo->at, key,
+                   Bad("holds a password in plain text",
+                       "Move it to a file: " + std::string(key == "conninfo" ? "" : "jobs_") +
+                           "password_file here, or passfile in the conninfo."));
+  }
+  return conninfo->value;
 }
 
-// systemd shows a credential's access list as group permission, and guards the directory itself.
-bool IsSystemdCredential(const std::string& path) {
-  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
-  return directory && *directory && path.rfind(std::string(directory) + "/", 0) == 0;
-}
-
-// What is odd about a password file. It is read at each connect, so nothing of this is an error.
-// The path is not repeated: somebody may have written the password itself there.
-std::optional<Error> PasswordFileWarning(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) {
-      return Bad("the file does not exist",
-                 "Create it with mode 0600; a relative path begins at the configuration file.");
-    }
-    return Bad("the file cannot be examined: " + std::string(std::strerror(errno)),
-               "Let the daemon's user read it.");
+std::string ReadPasswordFile(ConfigMap& map, std::string_view key, const std::string& config_path) {
+  const auto file = map.Text(key);
+  if (!file || file->value.empty()) return {};
+  const std::string path = ResolvePath(config_path, file->value);
+  if (const auto odd = SecretFileWarning(path, "Write the password as its first line.")) {
+    map.AddWarning(file->at, key, *odd);
   }
-  if (!S_ISREG(status.st_mode)) return Bad("is not a regular file", "Name the file itself.");
-  if (::access(path.c_str(), R_OK) != 0) {
-    return Bad("the file cannot be read: " + std::string(std::strerror(errno)),
-               "Let the daemon's user read it.");
-  }
-  if (status.st_size == 0) return Bad("the file is empty", "Write the password as its first line.");
-  if ((status.st_mode & (S_IRGRP | S_IROTH)) && !IsSystemdCredential(path)) {
-    return Bad("the file can be read by group or others", "Give it mode 0600.");
-  }
-  return std::nullopt;
+  return path;
 }
 
 void ReadDatabases(ConfigMap& map, ServerConfig& server) {
@@ -148,30 +135,20 @@ ServerConfig ReadServer(ConfigMap& map, const std::string& config_path,
   } else if (!map.Has("name")) {
     map.AddError(map.at(), "", Bad("a server has no name", "Add a name, the label \"server\"."));
   }
-  if (const auto conninfo = map.Text("conninfo")) {
-    if (const auto right = CheckConninfo(conninfo->value); !right) {
-      map.AddError(conninfo->at, "conninfo", right.error());
-    } else if (HasPassword(conninfo->value)) {
-      map.AddWarning(conninfo->at, "conninfo",
-                     Bad("holds a password in plain text",
-                         "Move it to a file: password_file here, or passfile in the conninfo."));
-    }
-    server.conninfo = conninfo->value;
+  if (const auto conninfo = ReadConninfo(map, "conninfo")) {
+    server.conninfo = *conninfo;
   } else if (!map.Has("conninfo")) {
     map.AddError(map.at(), "",
                  Bad("a server has no conninfo",
                      "Add one like \"host=/run/postgresql dbname=postgres user=pgsteward\"."));
   }
-  if (const auto file = map.Text("password_file"); file && !file->value.empty()) {
-    server.password_file = ResolvePath(config_path, file->value);
-    if (const auto odd = PasswordFileWarning(server.password_file)) {
-      map.AddWarning(file->at, "password_file", *odd);
-    }
-  }
+  server.password_file = ReadPasswordFile(map, "password_file", config_path);
   ReadDatabases(map, server);
   if (const auto timeout = map.Duration("connect_timeout", kTimeout)) {
     server.connect_timeout = timeout->value;
   }
+  server.jobs_conninfo = ReadConninfo(map, "jobs_conninfo").value_or("");
+  server.jobs_password_file = ReadPasswordFile(map, "jobs_password_file", config_path);
   map.RefuseOthers();
   return server;
 }
@@ -250,7 +227,8 @@ void ReadCollectors(ConfigMap& collectors, Config& config) {
   collectors.RefuseOthers();
 }
 
-Config ReadRoot(ConfigMap& root, const std::string& config_path) {
+Config ReadRoot(ConfigMap& root, const std::string& config_path,
+                std::span<const JobSpec* const> types) {
   Config config;
   ReadServers(root, config_path, config);
   if (auto web = root.Map("web")) ReadWeb(*web, config.web);
@@ -267,6 +245,7 @@ Config ReadRoot(ConfigMap& root, const std::string& config_path) {
     config.stale_after_intervals = count->value;
   }
   if (auto collectors = root.Map("collectors")) ReadCollectors(*collectors, config);
+  ReadJobs(root, config_path, types, config);
   root.RefuseOthers();
   return config;
 }
@@ -274,7 +253,7 @@ Config ReadRoot(ConfigMap& root, const std::string& config_path) {
 }  // namespace
 
 boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(
-    const std::string& path) {
+    const std::string& path, std::span<const JobSpec* const> types) {
   ConfigProblems problems(path);
   const auto text = ReadConfigFile(path);
   if (!text) {
@@ -290,7 +269,7 @@ boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(
                             "conninfo; pgsteward.yaml of the package shows all keys."));
     } else {
       ConfigMap root(*document, document->Mark(), "", problems);
-      if (root.valid()) loaded.config = ReadRoot(root, path);
+      if (root.valid()) loaded.config = ReadRoot(root, path, types);
     }
   }
   if (problems.any_error()) return problems.TakeErrors();

@@ -153,6 +153,25 @@ std::optional<Located<std::string>> ConfigMap::Text(std::string_view key) {
   return Scalar(entry->value, MarkOf(*entry), key);
 }
 
+std::vector<Located<std::string>> ConfigMap::Keys() {
+  std::vector<Located<std::string>> keys;
+  for (Entry& entry : entries_) {
+    entry.asked = true;
+    keys.push_back({entry.key, entry.key_mark});
+  }
+  return keys;
+}
+
+std::optional<Located<std::string>> ConfigMap::Plain(std::string_view key) {
+  auto text = Text(key);
+  // An empty text says that there is none.
+  if (text && !text->value.empty() && IsQuoted(Find(key)->value)) {
+    AddError(text->at, key, Bad("is text in quotes", "Leave the quotes out."));
+    return std::nullopt;
+  }
+  return text;
+}
+
 std::optional<Located<std::chrono::seconds>> ConfigMap::Duration(std::string_view key,
                                                                  DurationRange range) {
   const auto text = Text(key);

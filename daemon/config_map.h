@@ -40,7 +40,12 @@ class ConfigMap {
   YAML::Mark at() const { return at_; }
   bool Has(std::string_view key) const;
 
+  // The keys of a mapping that may have any; all of them then count as known.
+  std::vector<Located<std::string>> Keys();
+
   std::optional<Located<std::string>> Text(std::string_view key);
+  // A number or a switch, as text: refused in quotes, which are for text.
+  std::optional<Located<std::string>> Plain(std::string_view key);
   std::optional<Located<std::chrono::seconds>> Duration(std::string_view key, DurationRange range);
   std::optional<Located<int>> Integer(std::string_view key, int least, int most);
   std::optional<Located<bool>> Switch(std::string_view key);

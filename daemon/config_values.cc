@@ -77,6 +77,41 @@ Result<void> CheckServerName(std::string_view name) {
              "Write 1 to 63 letters, digits, dots, dashes or underscores.");
 }
 
+Result<void> CheckJobName(std::string_view name) {
+  const bool word =
+      !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || IsDigit(c) || c == '_' || c == '-';
+      });
+  if (word) return {};
+  return Bad(name.empty() ? "is empty" : Shown(name) + " is not a name",
+             "Write 1 to 63 lower case letters, digits, dashes or underscores.");
+}
+
+std::string Quoted(const std::string& text) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      quoted += "\\x";
+      quoted += kHex[byte >> 4];
+      quoted += kHex[byte & 15];
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+std::string QuotedList(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + Quoted(text);
+  return "[" + list + "]";
+}
+
 Result<void> CheckDatabaseName(std::string_view name) {
   if (name.empty()) return Bad("is empty", "Write the name of a database.");
   if (LooksLikeConninfo(name)) {

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error.h"
 
@@ -15,6 +16,14 @@ Result<void> CheckListenAddress(const std::string& address);
 Result<void> CheckServerName(std::string_view name);
 // A database's plain name, as PostgreSQL can have it.
 Result<void> CheckDatabaseName(std::string_view name);
+
+// 1 to 63 lower case letters, digits, dashes and underscores: a job, a group of jobs.
+Result<void> CheckJobName(std::string_view name);
+
+// A YAML string in double quotes: whatever it holds, it is read back the same.
+std::string Quoted(const std::string& text);
+// "[\"a\", \"b\"]"
+std::string QuotedList(const std::vector<std::string>& texts);
 
 // "a, b and c"; "a" alone.
 std::string JoinWords(std::span<const std::string_view> words, std::string_view last_separator);

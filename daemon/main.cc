@@ -2,15 +2,15 @@
 #include <iostream>
 
 #include "daemon/commands.h"
+#include "daemon/job_command.h"
 #include "daemon/schema_command.h"
 
 namespace {
 
-constexpr const char* kDefaultConfig = "/etc/pgsteward/pgsteward.yaml";
-
 constexpr const char* kFooter =
-    "Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 differences found,\n"
-    "            5 database not reachable, 78 configuration refused.\n"
+    "Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 differences found, 4 lease held by somebody\n"
+    "            else, 5 database not reachable or a standby, 6 work left, 7 not confirmed,\n"
+    "            78 configuration refused, 130 interrupted (143 by SIGTERM).\n"
     "Documentation: docs/ in the source, /usr/share/doc/pgsteward when installed.";
 
 // `options`, `config` and `exit_code` are used when the command runs.
@@ -67,6 +67,104 @@ void AddSchemaCommand(CLI::App& app, pgsteward::SchemaOptions& options, std::str
   }
 }
 
+// Each with an example, as a person types it.
+constexpr const char* kJobRunFooter =
+    "Examples:\n"
+    "  pgsteward job run session_cleanup --dry-run\n"
+    "  pgsteward job run message_archive --confirm 3f1c0a9d2b7e\n"
+    "A run by hand minds neither the schedule nor windows, blackouts, pauses and enabled: false, "
+    "and\n"
+    "says so. Ctrl-C asks for a stop at the next safe point, a second one leaves at once.\n"
+    "Exit codes: 0 ok, 1 failed, 2 unknown job or argument, 4 lease held by somebody else,\n"
+    "            5 database not reachable or a standby, 6 work left (the reason is printed),\n"
+    "            7 the plan is not confirmed, 78 configuration refused, 130 interrupted.";
+constexpr const char* kJobPauseFooter =
+    "Examples:\n"
+    "  pgsteward job pause message_archive --for 2h --reason \"index build\"\n"
+    "  pgsteward job pause message_archive --until \"2026-12-01 08:00\"\n"
+    "Times are of the job's time zone. A run of the schedule stops at its next safe point.";
+
+// `options`, `config` and `exit_code` are used when the command runs.
+void AddJobCommand(CLI::App& app, pgsteward::JobCommandOptions& options, std::string& config,
+                   int& exit_code) {
+  using Options = pgsteward::JobCommandOptions;
+  auto* job = app.add_subcommand("job", "List, run, pause and explain the jobs");
+  job->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help, const char* footer,
+                       int (*run)(const Options&)) {
+    auto* command = job->add_subcommand(name, help);
+    command->footer(footer);
+    command->add_option("-c,--config", config, "Configuration file")->capture_default_str();
+    command->add_option("--server", options.server, "Server name (default: the job's)");
+    command->callback([&options, &config, &exit_code, run] {
+      options.config_path = config;
+      exit_code = run(options);
+    });
+    return command;
+  };
+  const auto takes_name = [&options](CLI::App* command) {
+    return command->add_option("name", options.name, "Job name of the configuration");
+  };
+  const auto takes_output = [&options](CLI::App* command) {
+    command->add_option("--output", options.output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+  };
+
+  auto* list = add("list", "List the jobs, when they are due and how they fared",
+                   "Example: pgsteward job list --output json", &pgsteward::JobListCommand);
+  takes_output(list);
+  auto* show = add("show", "Show all of one job", "Example: pgsteward job show message_archive",
+                   &pgsteward::JobShowCommand);
+  takes_name(show)->required();
+  takes_output(show);
+
+  auto* run =
+      add("run", "Run a job now, in this process", kJobRunFooter, &pgsteward::JobRunCommand);
+  takes_name(run)->required();
+  takes_output(run);
+  auto* dry_run =
+      run->add_flag("--dry-run", options.dry_run, "Change nothing, print what would be done");
+  run->add_option("--confirm", options.confirm, "Your word for the plan of this hash")
+      ->excludes(dry_run);
+  run->add_option("--arg", options.arguments, "name=value, for this run only; may come again")
+      ->allow_extra_args(false);
+
+  auto* history = add("history", "Show the runs, the newest first",
+                      "Example: pgsteward job history message_archive --limit 5",
+                      &pgsteward::JobHistoryCommand);
+  takes_name(history);
+  takes_output(history);
+  history->add_option("--limit", options.limit, "At most so many")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+
+  auto* pause =
+      add("pause", "Keep a job from running", kJobPauseFooter, &pgsteward::JobPauseCommand);
+  takes_name(pause)->required();
+  auto* until = pause->add_option("--until", options.pause_until, "\"2026-12-01 08:00\"");
+  pause->add_option("--for", options.pause_for, "30m, 2h, 7d (default: until resumed)")
+      ->excludes(until);
+  pause->add_option("--reason", options.reason, "For those who wonder");
+  auto* resume = add("resume", "Let a paused job run again",
+                     "Example: pgsteward job resume message_archive", &pgsteward::JobResumeCommand);
+  takes_name(resume)->required();
+
+  auto* why_not =
+      add("why-not", "Explain why a job does not run now",
+          "Example: pgsteward job why-not message_archive", &pgsteward::JobWhyNotCommand);
+  takes_name(why_not)->required();
+  takes_output(why_not);
+  auto* next =
+      add("next", "Show when a job is due next",
+          "Example: pgsteward job next message_archive --count 10", &pgsteward::JobNextCommand);
+  takes_name(next)->required();
+  takes_output(next);
+  next->add_option("--count", options.count, "So many due times")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -80,7 +178,7 @@ int main(int argc, char** argv) {
   });
 
   int exit_code = 0;
-  std::string config = kDefaultConfig;
+  std::string config = pgsteward::kDefaultConfig;
   const auto takes_config = [&config](CLI::App* command) {
     command->add_option("-c,--config", config, "Configuration file")->capture_default_str();
   };
@@ -119,6 +217,9 @@ int main(int argc, char** argv) {
 
   pgsteward::SchemaOptions schema_options;
   AddSchemaCommand(app, schema_options, config, exit_code);
+
+  pgsteward::JobCommandOptions job_options;
+  AddJobCommand(app, job_options, config, exit_code);
 
   auto* version = app.add_subcommand("version", "Print the version");
   version->callback([&] { exit_code = pgsteward::VersionCommand(); });

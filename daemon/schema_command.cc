@@ -196,8 +196,8 @@ Task<void> RunPlan(Runtime& runtime, const Command& command, const SchemaOptions
   std::cout << PlanText(steps, options.verbose);
 }
 
-Task<void> RunStatus(Runtime& runtime, const Command& command, const SchemaOptions& options,
-                     int& exit_code) {
+Task<void> RunSchemaStatus(Runtime& runtime, const Command& command, const SchemaOptions& options,
+                           int& exit_code) {
   auto opened = co_await PgConnection::Open(runtime, command.target);
   if (!opened) {
     exit_code = Fail("schema status", opened.error().error);
@@ -297,7 +297,7 @@ int SchemaStatusCommand(const SchemaOptions& options) {
   if (command.exit_code != kExitOk) return command.exit_code;
   int exit_code = kExitOk;
   Runtime runtime;
-  RunToEnd(runtime, RunStatus(runtime, command, options, exit_code));
+  RunToEnd(runtime, RunSchemaStatus(runtime, command, options, exit_code));
   return LeaveWith(runtime, exit_code);
 }
 

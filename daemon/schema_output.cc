@@ -1,54 +1,14 @@
 #include "daemon/schema_output.h"
 
-#include <algorithm>
-#include <array>
-#include <cstdio>
-
-#include "core/metrics.h"
+#include "core/json.h"
 #include "core/terminal_text.h"
-#include "core/utf8.h"
+#include "daemon/text_table.h"
 
 namespace pgsteward {
 
 namespace {
 
-using Row = std::vector<std::string>;
-
-// Columns as wide as they need to be, no spaces at the end of a line.
-std::string Aligned(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += row[i];
-      line.append(widths[i] - row[i].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
-}
-
-std::string Json(std::string_view text) {
-  std::string json = "\"";
-  for (const char c : ValidUtf8(text)) {
-    if (c == '"' || c == '\\') {
-      json += '\\';
-      json += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(c));
-      json += escape.data();
-    } else {
-      json += c;
-    }
-  }
-  return json + '"';
-}
+std::string Json(std::string_view text) { return JsonQuoted(text); }
 
 std::string JsonOrNull(const std::string& text) { return text.empty() ? "null" : Json(text); }
 
@@ -120,13 +80,13 @@ std::string Absent(const std::string& component) {
 
 std::string DifferenceLines(const std::vector<SchemaDifference>& differences) {
   if (differences.empty()) return "";
-  std::vector<Row> rows;
+  std::vector<TableRow> rows;
   for (const SchemaDifference& difference : differences) {
     rows.push_back(
         {difference.kind, HarmlessLine(difference.name), std::string(DriftName(difference.drift))});
   }
   // The definitions are too long for columns: below their object.
-  const std::string heads = Aligned(rows);
+  const std::string heads = AlignedTable(rows);
   std::string text;
   std::size_t begin = 0;
   for (const SchemaDifference& difference : differences) {
@@ -148,7 +108,8 @@ std::string Counted(std::size_t count, const std::string& noun) {
 }
 
 std::string StatusTable(const std::vector<SchemaStatus>& components) {
-  std::vector<Row> rows = {{"COMPONENT", "VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
+  std::vector<TableRow> rows = {
+      {"COMPONENT", "VERSION", "STATE", "STARTED", "COMPLETED", "BY", "WITH"}};
   std::string remarks;
   for (const SchemaStatus& status : components) {
     for (const VersionStatus& version : status.versions) {
@@ -159,7 +120,7 @@ std::string StatusTable(const std::vector<SchemaStatus>& components) {
       remarks += Remarks(HarmlessLine(VersionLabel(status.component, version.version)), version);
     }
   }
-  return Aligned(rows) + remarks;
+  return AlignedTable(rows) + remarks;
 }
 
 std::string StatusJson(const std::vector<SchemaStatus>& components) {

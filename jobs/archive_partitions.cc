@@ -41,8 +41,7 @@ Task<Result<Wanted>> ReadWanted(JobSession& db, const JobOptions& options) {
   if (!wanted.archive.partitioned) co_return wanted;
   auto months = co_await MonthsOfMessages(db);
   if (!months) co_return months.error();
-  wanted.months =
-      MonthsFrom(wanted.archive.this_month, static_cast<int>(options.Integer("ahead")));
+  wanted.months = MonthsFrom(wanted.archive.this_month, static_cast<int>(options.Integer("ahead")));
   wanted.months.insert(months->begin(), months->end());
   std::vector<TimeRange> existing;
   for (const ArchivePartition& each : wanted.archive.partitions) existing.push_back(each.range);
@@ -80,7 +79,8 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
     }
     if (wanted->missing.empty()) report.plan.emplace_back("every month has its partition");
     if (!wanted->missing.empty() && !wanted->archive.owned) {
-      report.plan.emplace_back("stops: only the owner of public.messages_archive may add partitions");
+      report.plan.emplace_back(
+          "stops: only the owner of public.messages_archive may add partitions");
     }
     co_return Result<void>();
   }

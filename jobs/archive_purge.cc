@@ -21,8 +21,9 @@ constexpr JobOption kOptions[] = {
     {.name = "older_than",
      .kind = OptionKind::kAge,
      .fallback = "",
-     .help = "Age by created_at from which on archived messages are destroyed; must be set.",
-     .widens = true},
+     .help = "Age by created_at from which on archived messages are destroyed.",
+     .widens = true,
+     .required = true},
     {.name = "require_backup",
      .kind = OptionKind::kSwitch,
      .fallback = "true",
@@ -70,7 +71,8 @@ void Note(const ArchivePartition& partition, const DropOutcome& outcome, Dropped
   }
 }
 
-// Pending ones first: before them no other partition can be detached. Then what is detached already.
+// Pending ones first: before them no other partition can be detached. Then what is detached
+// already.
 std::vector<ArchivePartition> InOrder(const ArchivePartitions& archive,
                                       std::vector<ArchivePartition> detached,
                                       const PurgeScope& scope) {
@@ -122,7 +124,8 @@ Task<Result<void>> Purge(JobContext& context, const PurgeScope& scope,
   if (!whole) co_return whole.error();
   if (whole->empty()) {
     auto done = co_await DropPartitions(context, archive, scope, report, dropped);
-    if (archive.partitioned) report.details["partitions_dropped"] = std::to_string(dropped.partitions);
+    if (archive.partitioned)
+      report.details["partitions_dropped"] = std::to_string(dropped.partitions);
     if (archive.partitioned) report.details["rows_dropped"] = std::to_string(dropped.rows);
     if (!done) co_return done;
   } else if (archive.partitioned) {
@@ -140,6 +143,9 @@ Task<Result<void>> Purge(JobContext& context, const PurgeScope& scope,
     PurgeBatches batches(scope, std::move(windows));
     BatchPolicy policy = ArchiveBatchPolicy(context.options);
     policy.most_rows = context.options.Integer("max_rows");
+    auto triggers = co_await DeleteTriggers(context.db);
+    if (!triggers) co_return triggers.error();
+    if (!triggers->empty()) policy.transaction.local.push_back(TriggerSearchPath());
     auto done = co_await RunInBatches(context, batches, policy, report);
     if (!done) co_return done;
   }
@@ -211,6 +217,7 @@ const JobSpec kArchivePurge = {
     .options = kOptions,
     .groups = kGroups,
     .needs_confirmation = true,
+    .throttle_table = "public.messages_archive",
     .run = &Run,
     .backlog = &Measure,
 };

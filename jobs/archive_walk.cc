@@ -45,8 +45,10 @@ std::string ArchiveWalk::LockedSql() {
 }
 
 std::string_view ArchiveWalk::CountsSql() {
-  return "(SELECT count(*) FROM scan), (SELECT count(*) FROM chosen), (SELECT count(*) FROM locked), "
-         "(SELECT scan.created_at::text FROM scan ORDER BY scan.created_at DESC, scan.id DESC LIMIT 1), "
+  return "(SELECT count(*) FROM scan), (SELECT count(*) FROM chosen), (SELECT count(*) FROM "
+         "locked), "
+         "(SELECT scan.created_at::text FROM scan ORDER BY scan.created_at DESC, scan.id DESC "
+         "LIMIT 1), "
          "(SELECT scan.id::text FROM scan ORDER BY scan.created_at DESC, scan.id DESC LIMIT 1)";
 }
 

@@ -6,8 +6,7 @@ namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(10);
 
-constexpr std::string_view kTableSql =
-    "SELECT to_regclass('pgsteward.proven_backup') IS NOT NULL";
+constexpr std::string_view kTableSql = "SELECT to_regclass('pgsteward.proven_backup') IS NOT NULL";
 
 // A proof or a snapshot of the future is a wrong clock and proves nothing.
 constexpr std::string_view kNewestSql = R"sql(

@@ -8,8 +8,8 @@
 
 namespace pgsteward {
 
-// Until when rows are in the newest proven backup, as timestamptz text with microseconds and offset;
-// empty where there is none. Every row whose transaction had committed by then is in it.
+// Until when rows are in the newest proven backup, as timestamptz text with microseconds and
+// offset; empty where there is none. Every row whose transaction had committed by then is in it.
 //
 // Read from a table that whoever proves backups keeps, pgsteward.proven_backup:
 //   proven_at    timestamptz not null   when a restore of it was last checked

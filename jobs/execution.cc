@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/pg_error.h"
+#include "jobs/throttle_facts.h"
 
 namespace pgsteward {
 
@@ -16,6 +17,8 @@ constexpr Duration kGrace = std::chrono::seconds(30);
 // How long the end of a run is tried to be told before it goes to the journal.
 constexpr Duration kTellWithin = std::chrono::seconds(15);
 constexpr Duration kTellPause = std::chrono::seconds(1);
+// Throttle gates are looked at this often.
+constexpr Duration kLookEvery = std::chrono::seconds(1);
 constexpr Duration kClaimTimeout = std::chrono::seconds(10);
 // Of the leases' rows: somebody who runs the same job on an expired lease is let finish his batch.
 constexpr Duration kTakeOverWait = std::chrono::seconds(5);
@@ -81,7 +84,9 @@ JobExecution::JobExecution(Runtime& runtime, PgTarget target, LeaseKeeper& keepe
       keeper_(keeper),
       journal_(journal),
       request_(std::move(request)),
-      db_(runtime, std::move(target)),
+      db_(runtime, target),
+      gates_(runtime, std::move(target)),
+      throttle_policy_(ThrottlePolicyOf(request_.policy->throttle)),
       changed_(runtime),
       body_(runtime) {
   record_.run_id = NewUuid();
@@ -122,7 +127,46 @@ Task<Result<void>> JobExecution::Fence(JobSession& db) {
   co_return co_await FenceByLeases(db, grants_, keeper_.holder());
 }
 
-Task<void> JobExecution::Throttle() { co_return; }
+Task<Result<ThrottleFacts>> JobExecution::ReadGates() {
+  if (!gates_.open()) {
+    auto opened = co_await gates_.Open();
+    if (!opened) co_return opened.error();
+  }
+  std::string table(request_.policy->spec->throttle_table);
+  co_return co_await ReadThrottleFacts(gates_, throttle_policy_, std::move(table));
+}
+
+Task<Result<void>> JobExecution::CheckGates() {
+  if (!throttled_at_all()) co_return Result<void>();
+  auto facts = co_await ReadGates();
+  if (!facts) co_return facts.error();
+  co_return CheckThrottle(*facts);
+}
+
+Task<void> JobExecution::Throttle() {
+  if (!throttled_at_all() || request_.dry_run) co_return;
+  for (;;) {
+    if (SteadyNow() >= next_look_) {
+      // A look that fails changes nothing: the batches meet the same fault.
+      auto facts = co_await ReadGates();
+      next_look_ = SteadyNow() + kLookEvery;
+      if (facts) {
+        const std::vector<ClosedGate> closed = ClosedGates(throttle_policy_, *facts);
+        throttle_.Look(SteadyNow(), closed);
+      }
+    }
+    const bool go_on = !throttle_.closed() || !StopReason().empty();
+    if (go_on) break;
+    if (throttled_by_ != throttle_.reason()) Note("held: " + throttle_.text());
+    if (throttled_by_.empty()) throttle_.HoldBegins(SteadyNow());
+    throttled_by_ = throttle_.reason();
+    co_await changed_.WaitUntil(next_look_);
+  }
+  if (throttled_by_.empty()) co_return;
+  throttle_.HoldEnds(SteadyNow());
+  throttled_by_.clear();
+  Note("goes on");
+}
 
 void JobExecution::Progress(const JobReport& so_far) {
   progress_ = so_far;
@@ -254,12 +298,18 @@ Task<void> JobExecution::Body() {
                      request_.policy->zone.name(),
                      request_.dry_run,
                      request_.arguments};
+  auto checked = co_await CheckGates();
+  if (!checked) {
+    outcome_.emplace(checked.error());
+    co_return;
+  }
   auto outcome = co_await request_.policy->spec->run(context, report_);
   outcome_.emplace(std::move(outcome));
 }
 
 void JobExecution::Conclude() {
   record_.finished = WallNow();
+  record_.throttled = throttle_.HeldSeconds(SteadyNow());
   if (!*outcome_) {
     const Error& error = outcome_->error();
     report_.status = RunStatus::kFailed;

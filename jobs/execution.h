@@ -10,6 +10,7 @@
 #include "core/task_group.h"
 #include "jobs/job_store.h"
 #include "jobs/journal.h"
+#include "jobs/throttle_watch.h"
 
 namespace pgsteward {
 
@@ -80,6 +81,10 @@ class JobExecution : public RunControl {
   Task<Result<bool>> Claim();
   Task<void> Work();
   Task<void> Body();
+  // Looks at the throttle gates, on a connection of their own.
+  Task<Result<ThrottleFacts>> ReadGates();
+  Task<Result<void>> CheckGates();
+  bool throttled_at_all() const { return !request_.policy->spec->throttle_table.empty(); }
   // Runs the job's function as a task of its own, until it ends or must be cancelled.
   Task<void> Supervise();
   void Conclude();
@@ -91,6 +96,10 @@ class JobExecution : public RunControl {
   Journal& journal_;
   RunRequest request_;
   JobSession db_;
+  JobSession gates_;
+  ThrottlePolicy throttle_policy_;
+  ThrottleWatch throttle_;
+  SteadyTime next_look_{};
   std::vector<LeaseGrant> grants_;
   RunRecord record_;
   JobReport report_;

@@ -102,6 +102,9 @@ struct JobSpec {
   // Destroys or moves rows: a first run, or one whose options that define what is destroyed have
   // changed, needs a person's word.
   bool needs_confirmation = false;
+  // Works in batches, so that throttle gates (throttle.h) can hold it in between; the table that
+  // must not be under VACUUM meanwhile, "public.messages". Empty: it knows no gates.
+  std::string_view throttle_table = {};
   JobFunction run = nullptr;
   BacklogFunction backlog = nullptr;
 };

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <stdexcept>
+#include <type_traits>
 
 #include "core/duration.h"
 #include "core/shown.h"
@@ -29,6 +30,8 @@ Result<std::string> NormalNumber(const JobOption& option, std::string_view text)
   const bool in_range =
       static_cast<double>(number) >= option.least && static_cast<double>(number) <= option.most;
   if (failed == std::errc() && end == text.data() + text.size() && in_range) {
+    // A whole number stays one: as a double 10000000 would be 1e+07, and read back as 1.
+    if constexpr (std::is_integral_v<T>) return std::to_string(number);
     return PlainNumber(static_cast<double>(number));
   }
   std::string hint =

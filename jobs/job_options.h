@@ -35,6 +35,8 @@ struct JobOption {
   std::span<const std::string_view> words = {};
   // Defines what is destroyed: changing it asks for a confirmation.
   bool widens = false;
+  // There is no default: a job that is enabled without a value is an error of the configuration.
+  bool required = false;
 };
 
 // Checks a value and brings it into its normal form ("1 Year" -> "1 year").

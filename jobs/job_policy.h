@@ -11,6 +11,7 @@
 #include "core/time_window.h"
 #include "core/timetable.h"
 #include "jobs/job.h"
+#include "jobs/throttle.h"
 
 namespace pgsteward {
 
@@ -38,7 +39,8 @@ struct JobPolicy {
         spec(&job_spec),
         deadline(job_spec.deadline),
         groups(job_spec.groups.begin(), job_spec.groups.end()),
-        options(job_spec.options) {}
+        options(job_spec.options),
+        throttle(kThrottleOptions) {}
 
   std::string name;  // label job_name
   const JobSpec* spec;
@@ -59,6 +61,7 @@ struct JobPolicy {
   std::optional<std::chrono::seconds> max_age;
   bool confirm = true;  // ask for a person's word where the spec says so
   JobOptions options;
+  JobOptions throttle;  // of jobs whose spec has a throttle_table
 
   std::chrono::seconds Grace() const;
   std::chrono::seconds MaxAge() const;

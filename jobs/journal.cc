@@ -90,18 +90,24 @@ class SavingFlag {
 
 Journal::Journal(Runtime& runtime, std::string path) : runtime_(runtime), path_(std::move(path)) {}
 
-Result<void> Journal::Load() {
+Result<void> Journal::Peek() {
   if (path_.empty()) return {};
   const auto text = ReadWholeFile(path_);
   if (!text && text.error().code == Errc::kNoData) return {};
   if (!text) return text.error();
-  const auto parsed = Parse(*text);
+  auto parsed = Parse(*text);
   if (parsed) return {};
+  untold_.clear();
+  states_.clear();
+  return Error(Errc::kBadConfig, parsed.error().message);
+}
+
+Result<void> Journal::Load() {
+  auto peeked = Peek();
+  if (peeked || peeked.error().code != Errc::kBadConfig) return peeked;
   // Nothing of it is thrown away, and nothing of it stops the daemon.
   const std::string aside = path_ + ".broken";
   std::rename(path_.c_str(), aside.c_str());
-  untold_.clear();
-  states_.clear();
   return Error(Errc::kUnavailable, "the journal was not understood and was set aside", {},
                "Look at " + aside + ": it may hold ends of runs that the database does not know.");
 }

@@ -21,6 +21,8 @@ class Journal {
   // Reads the file; one that is absent is an empty journal, one that cannot be understood is kept
   // aside as <path>.broken and is an error to be shown.
   Result<void> Load();
+  // The same for those who only look at a daemon's file: a broken one stays where it is.
+  Result<void> Peek();
 
   // Ends of runs that the database does not know yet, the oldest first.
   const std::vector<RunRecord>& untold() const { return untold_; }

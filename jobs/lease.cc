@@ -51,6 +51,14 @@ WHERE name = ANY ($1::text[]) AND NOT (holder = $2 AND acquired_at >= transactio
 ORDER BY expires_at > clock_timestamp() DESC, name
 )sql";
 
+constexpr std::string_view kRowsSql = R"sql(
+SELECT name, holder, epoch, extract(epoch FROM acquired_at), extract(epoch FROM expires_at),
+       expires_at > clock_timestamp()
+FROM pgsteward.lease
+WHERE name = ANY ($1::text[])
+ORDER BY name
+)sql";
+
 constexpr std::string_view kRenewSql = R"sql(
 UPDATE pgsteward.lease AS l
 SET renewed_at = clock_timestamp(),
@@ -226,6 +234,30 @@ Task<Result<void>> FenceByLeases(JobSession& db, const std::vector<LeaseGrant>& 
     co_return Error(Errc::kBusy, "lease_lost: another holder has taken over");
   }
   co_return Result<void>();
+}
+
+Task<Result<std::vector<LeaseRow>>> ReadLeases(Database& db, std::vector<std::string> names) {
+  std::string sql(kRowsSql);
+  PgValues values;
+  values.emplace_back(Names(names));
+  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  if (!rows) co_return rows.error();
+  const auto time = [&rows](int row, int column) {
+    const std::chrono::duration<double> seconds(rows->Number(row, column).value_or(0));
+    return WallTime(std::chrono::duration_cast<WallTime::duration>(seconds));
+  };
+  std::vector<LeaseRow> leases;
+  for (int row = 0; row < rows->rows(); ++row) {
+    LeaseRow lease;
+    lease.name = rows->Text(row, 0);
+    lease.holder = rows->Text(row, 1);
+    lease.epoch = rows->Integer(row, 2).value_or(0);
+    lease.acquired_at = time(row, 3);
+    lease.expires_at = time(row, 4);
+    lease.held = rows->Bool(row, 5);
+    leases.push_back(std::move(lease));
+  }
+  co_return leases;
 }
 
 LeaseKeeper::LeaseKeeper(Runtime& runtime, PgTarget target, std::string holder, Duration ttl)

@@ -53,6 +53,18 @@ Task<Result<void>> ReleaseLeases(JobSession& db, std::vector<LeaseGrant> grants,
 Task<Result<void>> FenceByLeases(JobSession& db, const std::vector<LeaseGrant>& grants,
                                  const std::string& holder);
 
+// A row of pgsteward.lease, for showing.
+struct LeaseRow {
+  std::string name;
+  std::string holder;
+  std::int64_t epoch = 0;
+  WallTime acquired_at{};
+  WallTime expires_at{};
+  bool held = false;  // by the database's clock
+};
+// Those of `names` that were ever taken, by name.
+Task<Result<std::vector<LeaseRow>>> ReadLeases(Database& db, std::vector<std::string> names);
+
 // Keeps grants alive on a connection of its own.
 class LeaseKeeper {
  public:

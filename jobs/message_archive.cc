@@ -260,6 +260,7 @@ const JobSpec kMessageArchive = {
     .options = kOptions,
     .groups = kGroups,
     .needs_confirmation = true,
+    .throttle_table = "public.messages",
     .run = &Run,
     .backlog = &MeasureArchive,
 };

@@ -93,11 +93,7 @@ class Dropping {
  public:
   Dropping(JobContext& context, const ArchivePartition& partition, const PurgeScope& scope,
            DropPolicy policy)
-      : context_(context),
-        db_(context.db),
-        partition_(partition),
-        scope_(scope),
-        policy_(policy) {}
+      : context_(context), db_(context.db), partition_(partition), scope_(scope), policy_(policy) {}
 
   // One step further; an error may be tried again.
   Task<Result<void>> Step() {
@@ -191,8 +187,8 @@ class Dropping {
   // Our own timeout instead of lock_timeout, which cannot be set for a statement outside of a
   // transaction: while it waits for users and chat_sessions others wait behind it.
   Task<Result<void>> Alone(const std::string& how) {
-    std::string sql = "ALTER TABLE public.messages_archive DETACH PARTITION " + partition_.table +
-                      " " + how;
+    std::string sql =
+        "ALTER TABLE public.messages_archive DETACH PARTITION " + partition_.table + " " + how;
     auto done = co_await db_.Alone(std::move(sql), policy_.lock_wait);
     if (done) co_return Result<void>();
     // Another partition's detach is pending: that one comes first.

@@ -1,5 +1,5 @@
-// Taking a whole partition out of the archive, in steps that a crash may separate: what is half done
-// is read from the catalog and gone on with.
+// Taking a whole partition out of the archive, in steps that a crash may separate: what is half
+// done is read from the catalog and gone on with.
 #pragma once
 
 #include <string>
@@ -25,8 +25,8 @@ Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& ta
 
 struct DropPolicy {
   // By DETACH CONCURRENTLY and then DROP: nobody who reads the archive waits, users and
-  // chat_sessions are locked for a moment twice. Else by DROP alone, which locks the archive and not
-  // these two.
+  // chat_sessions are locked for a moment twice. Else by DROP alone, which locks the archive and
+  // not these two.
   bool detach = true;
   Duration lock_wait = std::chrono::seconds(1);
   int attempts = 10;
@@ -39,9 +39,9 @@ struct DropOutcome {
   std::string stopped;  // the control's reason to end the run
 };
 
-// Drops one partition, or goes on with one that is pending or detached already. Before it is dropped
-// it is examined again, under a lock that keeps rows and holds from coming. One that was detached
-// and may not be dropped any more is attached again.
+// Drops one partition, or goes on with one that is pending or detached already. Before it is
+// dropped it is examined again, under a lock that keeps rows and holds from coming. One that was
+// detached and may not be dropped any more is attached again.
 Task<Result<DropOutcome>> DropPartition(JobContext& context, const ArchivePartition& partition,
                                         const PurgeScope& scope, DropPolicy policy);
 

@@ -61,10 +61,10 @@ std::string TimeText(long long microseconds) {
   // Years before 1 are written as PostgreSQL does: the year 0 is 1 BC.
   const int year = static_cast<int>(date.year());
   std::array<char, 80> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u %02d:%02d:%02d", year > 0 ? year : 1 - year,
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()));
+  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u %02d:%02d:%02d",
+                year > 0 ? year : 1 - year, static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+                static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()));
   std::string all = text.data();
   if (const auto fraction = time.subseconds().count(); fraction != 0) {
     std::snprintf(text.data(), text.size(), ".%06d", static_cast<int>(fraction));

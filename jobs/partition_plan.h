@@ -34,10 +34,10 @@ struct PlannedPartition {
   TimeRange range;
 };
 
-// A partition for each of `months` that `existing` ranges do not cover, "messages_archive_y2001m03".
-// Where they cover a part of it, for what is left: never an overlap, whatever width the others have.
-// A name that is in `names` gets _2, _3. Months outside of the years 1 to 9999 have no name and are
-// left out.
+// A partition for each of `months` that `existing` ranges do not cover,
+// "messages_archive_y2001m03". Where they cover a part of it, for what is left: never an overlap,
+// whatever width the others have. A name that is in `names` gets _2, _3. Months outside of the
+// years 1 to 9999 have no name and are left out.
 std::vector<PlannedPartition> PlanPartitions(std::set<std::chrono::year_month> months,
                                              const std::vector<TimeRange>& existing,
                                              std::set<std::string> names);

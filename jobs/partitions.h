@@ -54,9 +54,9 @@ struct PartitionPolicy {
 };
 
 // Makes the partitions of `months` that are missing, each in a fenced transaction. Adds their names
-// to `created`, also when it ends with an error or early: then `stopped` is the control's reason, or
-// "partitions" when there were more than `most`.
-// Creates and attaches, because PARTITION OF would lock the whole archive.
+// to `created`, also when it ends with an error or early: then `stopped` is the control's reason,
+// or "partitions" when there were more than `most`. Creates and attaches, because PARTITION OF
+// would lock the whole archive.
 struct PartitionsMade {
   std::vector<std::string> created;
   std::string stopped;

@@ -34,8 +34,8 @@ Task<Result<BatchOutcome>> PurgeBatches::Run(JobSession& db, int size) {
       filter += " AND m.archived_at < $5::timestamptz";
     }
     std::string sql = walk_.Sql("", filter);
-    sql += ",\ngone AS (DELETE FROM public.messages_archive AS m WHERE " + ArchiveWalk::LockedSql() +
-           " RETURNING 1)\nSELECT ";
+    sql += ",\ngone AS (DELETE FROM public.messages_archive AS m WHERE " +
+           ArchiveWalk::LockedSql() + " RETURNING 1)\nSELECT ";
     sql += ArchiveWalk::CountsSql();
     sql += ", (SELECT count(*) FROM gone)";
     PgValues values = walk_.Values(size);
@@ -56,6 +56,10 @@ Task<Result<BatchOutcome>> PurgeBatches::Run(JobSession& db, int size) {
 // Nothing that is only deleted can mismatch.
 Task<Result<void>> PurgeBatches::Quarantine(JobSession&) {
   co_return Error(Errc::kQueryFailed, "a row that is only deleted needs no quarantine");
+}
+
+std::pair<std::string, std::string> TriggerSearchPath() {
+  return {"search_path", "pg_catalog, public"};
 }
 
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options) {

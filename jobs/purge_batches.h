@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "jobs/archive_walk.h"
@@ -33,7 +34,12 @@ class PurgeBatches : public BatchWork {
   std::string last_id_;
 };
 
-// "public" pacing options of the jobs that walk the archive: target_ms, nice.
+// From the options that the jobs on the archive share: target_ms, nice.
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options);
+
+// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
+// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
+// for transactions without triggers: whoever may create in public could put an operator there.
+std::pair<std::string, std::string> TriggerSearchPath();
 
 }  // namespace pgsteward

@@ -62,8 +62,7 @@ Totals AddMonths(const PgResult& months, std::vector<std::string>& plan) {
   const int last = months.rows() - 1;
   plan.push_back(Count(totals.rows) + " are that old, created from " +
                  std::string(months.Text(0, 4)) + " to " + std::string(months.Text(last, 5)) +
-                 ", " + std::to_string(static_cast<long long>(bytes)) +
-                 " bytes without indexes");
+                 ", " + std::to_string(static_cast<long long>(bytes)) + " bytes without indexes");
   for (int i = 0; i < std::ssize(lines); ++i) {
     if (i == kMostMonths && std::ssize(lines) > kMostMonths + 1) {
       plan.push_back("  and " + std::to_string(std::ssize(lines) - i) + " months more");
@@ -94,12 +93,14 @@ Task<Result<void>> PlanPartitionsGoing(JobContext& context, const PurgeScope& sc
       report.plan.push_back("drop " + each.table + " as a whole: " + Count(rows->rows));
       continue;
     }
-    report.plan.push_back("delete from " + each.table + " in batches: of " + Count(rows->rows) + " " +
-                          std::to_string(rows->held) + " are held and " +
+    report.plan.push_back("delete from " + each.table + " in batches: of " + Count(rows->rows) +
+                          " " + std::to_string(rows->held) + " are held and " +
                           std::to_string(rows->uncovered) + " in no proven backup");
   }
   co_return Result<void>();
 }
+
+}  // namespace
 
 Task<Result<std::string>> DeleteTriggers(Database& db) {
   std::string sql(kTriggersSql);
@@ -111,8 +112,6 @@ Task<Result<std::string>> DeleteTriggers(Database& db) {
   }
   co_return names;
 }
-
-}  // namespace
 
 bool IsWhollyExpired(const ArchivePartition& partition, const ArchivePartitions& archive,
                      const PurgeScope& scope) {
@@ -137,10 +136,11 @@ Task<Result<void>> PlanPurge(JobContext& context, const PurgeScope& scope,
   if (!scope.refused.empty()) {
     plan.push_back("would not begin: " + scope.refused);
   } else if (scope.covered_until) {
-    plan.push_back("the newest proven backup covers rows until " + *scope.covered_until +
-                   (scope.has_archived_at
-                        ? "; what was archived later stays"
-                        : "; the archive has no archived_at, so imports of later are not told apart"));
+    plan.push_back(
+        "the newest proven backup covers rows until " + *scope.covered_until +
+        (scope.has_archived_at
+             ? "; what was archived later stays"
+             : "; the archive has no archived_at, so imports of later are not told apart"));
   } else {
     plan.emplace_back("no backup is asked for: require_backup is false");
   }

@@ -12,6 +12,9 @@ namespace pgsteward {
 bool IsWhollyExpired(const ArchivePartition& partition, const ArchivePartitions& archive,
                      const PurgeScope& scope);
 
+// Names of those of the archive that fire for a DELETE, separated by commas.
+Task<Result<std::string>> DeleteTriggers(Database& db);
+
 // Empty when partitions may be dropped as a whole, else why rows are deleted one by one:
 // "plain table", "not the owner", "delete trigger audit".
 Task<Result<std::string>> MayDropWhole(Database& db, const ArchivePartitions& archive);

@@ -10,7 +10,7 @@
 namespace pgsteward {
 
 struct PurgeScope {
-  std::string cutoff;  // rows created before it, as timestamptz text
+  std::string cutoff;           // rows created before it, as timestamptz text
   long long cutoff_micros = 0;  // since 1970
   // Only rows that were in the archive by then; empty: all. What came later, an old import too, may
   // be in no backup.

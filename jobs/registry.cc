@@ -4,19 +4,33 @@
 
 namespace pgsteward {
 
-// Each in its own file; alphabetical here.
+// Each in its own file.
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
+extern const JobSpec kEncryptPii;
 extern const JobSpec kMessageArchive;
+extern const JobSpec kMessageUnarchive;
+extern const JobSpec kOrphanPurge;
 extern const JobSpec kReaper;
+extern const JobSpec kReconcileMessageCount;
+extern const JobSpec kSessionCleanup;
+extern const JobSpec kSql;
+extern const JobSpec kVacuumAnalyze;
 
 namespace {
 
 constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
+    &kEncryptPii,
     &kMessageArchive,
+    &kMessageUnarchive,
+    &kOrphanPurge,
     &kReaper,
+    &kReconcileMessageCount,
+    &kSessionCleanup,
+    &kSql,
+    &kVacuumAnalyze,
 });
 
 }  // namespace

@@ -364,6 +364,9 @@ Task<void> Scheduler::Execute(Slot& slot) {
       slot.not_before = SteadyNow() + kTryAgain;
       break;
     case RunOutcome::End::kNotClaimed:
+      LogInfo("due time not claimed: the job's row has changed meanwhile",
+              {{"server", server()}, {"job", slot.policy->name}});
+      slot.not_before = SteadyNow() + std::chrono::seconds(1);
       break;
     case RunOutcome::End::kNotBegun:
       slot.held_up = "unavailable: " + outcome.error->message;

@@ -34,9 +34,10 @@ TEST_F(ConfigTest, RefusesBadSettings) {
   const BadCase kCases[] = {
       // unknown keys
       {"wbe: {}", "c.yaml:2:1: unknown key \"wbe\"; hint: Did you mean \"web\"?\n"},
-      {"jobs: {}",
-       "c.yaml:2:1: unknown key \"jobs\"; hint: The keys here are servers, web, log, time_zone, "
-       "stale_after_intervals and collectors.\n"},
+      {"tasks: {}",
+       "c.yaml:2:1: unknown key \"tasks\"; hint: The keys here are servers, web, log, time_zone, "
+       "stale_after_intervals, collectors, jobs_state_directory, jobs_keep_history, jobs_lease and "
+       "jobs.\n"},
       {"web: {listen_adress: x}",
        "c.yaml:2:7: web: unknown key \"listen_adress\"; hint: Did you mean \"listen_address\"?\n"},
       {"log:\n  colour: true",
@@ -51,7 +52,8 @@ TEST_F(ConfigTest, RefusesBadSettings) {
        "interval and timeout.\n"},
       {"\"sword fish\": 1",
        "c.yaml:2:1: unknown key; hint: The keys here are servers, web, log, time_zone, "
-       "stale_after_intervals and collectors.\n"},
+       "stale_after_intervals, collectors, jobs_state_directory, jobs_keep_history, jobs_lease and "
+       "jobs.\n"},
       {"? [a]\n: b", "c.yaml:2:3: a key must be a single word\n"},
       // duplicate keys
       {"log: {level: info}\nlog: {level: debug}",
@@ -231,10 +233,10 @@ TEST_F(ConfigTest, RefusesBadServers) {
        "c.yaml:1:31: servers.conninfo: must be a single value, not a mapping\n"},
       {"servers: [{name: a, conninfo: '', host: h}]",
        "c.yaml:1:35: servers: unknown key \"host\"; hint: The keys here are name, conninfo, "
-       "password_file, databases and connect_timeout.\n"},
+       "password_file, databases, connect_timeout, jobs_conninfo and jobs_password_file.\n"},
       {"servers: [{name: a, conninfo: '', password: swordfish}]",
        "c.yaml:1:35: servers: unknown key \"password\"; hint: The keys here are name, conninfo, "
-       "password_file, databases and connect_timeout.\n"},
+       "password_file, databases, connect_timeout, jobs_conninfo and jobs_password_file.\n"},
       {"servers: [{name: a, conninfo: '', connect_timeout: 0s}]",
        "c.yaml:1:52: servers.connect_timeout: 0s is out of range" + std::string(kTimeouts)},
       {"servers: [{name: a, conninfo: '', databases: x}]",

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,14 @@ std::string WithDefaults(const std::string& sample) {
     text += line + "\n";
   }
   return text;
+}
+
+// One that has all the keys of a job.
+const JobSpec& ThrottledJob() {
+  for (const JobSpec* spec : AllJobs()) {
+    if (!spec->throttle_table.empty()) return *spec;
+  }
+  throw std::logic_error("no job is throttled");
 }
 
 // The keys that the loader itself says it knows in a section.
@@ -76,9 +85,22 @@ class KnownKeysTest : public ConfigTest {
     for (const std::string name : {"long_running", "tool_uses"}) {
       add("collectors." + name + ".", servers + "collectors: {" + name + ": {zzzzzzzz: 1}}\n");
     }
+    // The keys of every job; the options of its type stand in docs/jobs.md.
+    const JobSpec& spec = ThrottledJob();
+    for (const std::string& key :
+         KeysOf(servers + "jobs: {" + std::string(spec.name) + ": {zzzzzzzz: 1}}\n")) {
+      const bool option = std::any_of(spec.options.begin(), spec.options.end(),
+                                      [&](const JobOption& each) { return each.name == key; });
+      if (!option) keys.push_back("jobs.<name>." + key);
+    }
     return keys;
   }
 };
+
+Config WithConninfoOf(const Config& sample, Config config) {
+  config.servers.at(0).conninfo = sample.servers.at(0).conninfo;
+  return config;
+}
 
 TEST_F(ConfigTest, SampleIsTheDefaults) {
   const std::string sample = ReadSource(kSample);
@@ -86,7 +108,13 @@ TEST_F(ConfigTest, SampleIsTheDefaults) {
   const Config as_it_is = Load(sample);
   EXPECT_EQ(Warnings(sample), "");
   EXPECT_EQ(Warnings(uncommented), "");
-  EXPECT_EQ(PrintConfig(Load(uncommented)), PrintConfig(as_it_is));
+  Config with_defaults = Load(uncommented);
+  EXPECT_EQ(with_defaults.jobs.size(), AllJobs().size());
+  std::string jobs = "servers: [{name: hub, conninfo: ''}]\njobs:\n";
+  for (const JobSpec* spec : AllJobs()) jobs += "  " + std::string(spec->name) + ":\n";
+  EXPECT_TRUE(SameJobs(with_defaults, WithConninfoOf(with_defaults, Load(jobs))));
+  with_defaults.jobs.clear();
+  EXPECT_EQ(PrintConfig(with_defaults), PrintConfig(as_it_is));
 
   Config defaults;
   ServerConfig server;
@@ -101,7 +129,7 @@ TEST_F(ConfigTest, SampleIsTheDefaults) {
 TEST_F(KnownKeysTest, SampleShowsEveryKey) {
   const std::string uncommented = WithDefaults(ReadSource(kSample));
   const auto keys = AllKeys();
-  EXPECT_GE(keys.size(), 30U);
+  EXPECT_GE(keys.size(), 60U);
   for (const std::string& key : keys) {
     const std::string word = key.substr(key.rfind('.') + 1);
     EXPECT_THAT(uncommented, testing::ContainsRegex("[\n {]" + word + ":")) << key;
@@ -160,6 +188,11 @@ TEST_F(ConfigTest, ReferenceTellsTheDefaults) {
       {"servers.conninfo", "required"},
       {"servers.password_file", "none"},
       {"servers.databases", code("[]")},
+      {"servers.jobs_conninfo", code("conninfo")},
+      {"servers.jobs_password_file", "none"},
+      {"jobs_state_directory", code(config.jobs_state_directory)},
+      {"jobs_keep_history", code(config.jobs_keep_history)},
+      {"jobs_lease", code(FormatDuration(config.jobs_lease))},
       {"servers.connect_timeout", code(FormatDuration(config.servers.at(0).connect_timeout))},
       {"web.listen_address", code(config.web.listen_address)},
       {"web.max_connections", code(std::to_string(config.web.max_connections))},
@@ -175,6 +208,23 @@ TEST_F(ConfigTest, ReferenceTellsTheDefaults) {
   for (const auto& [key, value] : expected) {
     ASSERT_TRUE(rows.count(key)) << key;
     EXPECT_EQ(rows.at(key).at(2), value) << key;
+  }
+  // Of jobs: what is printed of one, where it is the same for every type.
+  const std::string job = std::string(ThrottledJob().name);
+  const std::string printed =
+      PrintConfig(Load("servers: [{name: hub, conninfo: ''}]\njobs: {" + job + ": }\n"));
+  const std::vector<std::string> by_type = {"type",     "server",  "schedule", "time_zone",
+                                            "deadline", "max_age", "groups",   "misfire_grace"};
+  for (const auto& [key, cells] : rows) {
+    const std::string word = key.substr(key.rfind('.') + 1);
+    if (key.rfind("jobs.<name>.", 0) != 0) continue;
+    if (std::find(by_type.begin(), by_type.end(), word) != by_type.end()) continue;
+    std::string value = cells.at(2);
+    value.erase(std::remove(value.begin(), value.end(), '`'), value.end());
+    if (value == "none") value = "\"\"";
+    const bool told = printed.find("\n    " + word + ": " + value + "\n") != std::string::npos ||
+                      printed.find("\n    " + word + ": \"" + value + "\"\n") != std::string::npos;
+    EXPECT_TRUE(told) << key << " " << value;
   }
 }
 

@@ -44,19 +44,19 @@ std::string ConfigTest::Errors(const std::string& text) {
 }
 
 std::string ConfigTest::ErrorsOfFile(const std::string& path) const {
-  const auto loaded = LoadConfig(path);
+  const auto loaded = LoadConfig(path, types_);
   return loaded ? "accepted" : Lines(loaded.error());
 }
 
 Config ConfigTest::Load(const std::string& text) {
-  const auto loaded = LoadConfig(Write("c.yaml", text));
+  const auto loaded = LoadConfig(Write("c.yaml", text), types_);
   if (loaded) return loaded->config;
   ADD_FAILURE() << Lines(loaded.error());
   return {};
 }
 
 std::string ConfigTest::Warnings(const std::string& text) {
-  const auto loaded = LoadConfig(Write("c.yaml", text));
+  const auto loaded = LoadConfig(Write("c.yaml", text), types_);
   if (loaded) return Lines(loaded->warnings);
   ADD_FAILURE() << Lines(loaded.error());
   return {};

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ class ConfigTest : public testing::Test {
  protected:
   ConfigTest();
   ~ConfigTest() override;
+
+  // Instead of the program's own.
+  void UseJobTypes(std::span<const JobSpec* const> types) { types_ = types; }
 
   // The file's path. The directory is empty before the first.
   std::string Write(const std::string& name, const std::string& text);
@@ -31,6 +35,7 @@ class ConfigTest : public testing::Test {
   std::string Lines(const std::vector<ConfigProblem>& problems) const;
 
   std::string directory_;
+  std::span<const JobSpec* const> types_ = AllJobs();
 };
 
 // A file of the source tree.

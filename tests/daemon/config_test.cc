@@ -38,6 +38,8 @@ TEST_F(ConfigTest, HasDefaultsForEverythingButTheConnection) {
     password_file: ""
     databases: []
     connect_timeout: 5s
+    jobs_conninfo: ""
+    jobs_password_file: ""
 web:
   listen_address: "127.0.0.1:19187"
   max_connections: 100
@@ -68,11 +70,15 @@ TEST_F(ConfigTest, ReadsEveryKey) {
                               R"(/secrets/hub"
     databases: ["other_db", "Größe \"x\""]
     connect_timeout: 7s
+    jobs_conninfo: ""
+    jobs_password_file: ""
   - name: "replica-1.example"
     conninfo: "user=pgsteward password=<secret> dbname=aio_creative_hub host=10.0.0.2 port=5433 sslmode=require"
     password_file: ""
     databases: []
     connect_timeout: 5s
+    jobs_conninfo: ""
+    jobs_password_file: ""
 web:
   listen_address: "[::1]:19188"
   max_connections: 7

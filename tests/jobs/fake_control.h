@@ -12,8 +12,9 @@ namespace pgsteward {
 class FakeControl : public RunControl {
  public:
   std::string StopReason() override { return on_stop_reason ? on_stop_reason() : stop_reason; }
-  Task<Result<void>> Fence(JobSession&) override {
+  Task<Result<void>> Fence(JobSession& db) override {
     ++fences;
+    if (on_fence) co_await on_fence(db);
     if (lose_lease_at > 0 && fences >= lose_lease_at) {
       co_return Error(Errc::kBusy, "the lease is lost");
     }
@@ -32,6 +33,7 @@ class FakeControl : public RunControl {
   std::string stop_reason;
   std::function<std::string()> on_stop_reason;  // wins over stop_reason
   std::function<void(const JobReport&)> on_progress;
+  std::function<Task<void>(JobSession&)> on_fence;
   int lose_lease_at = 0;  // the n-th fence fails; 0: never
   int fences = 0;
   int throttles = 0;

@@ -57,6 +57,22 @@ TEST(JobOptionsTest, RefusesWhatDoesNotFit) {
   }
 }
 
+TEST(JobOptionsTest, LargeNumbersStayWhatTheyAre) {
+  constexpr JobOption kLarge[] = {
+      {.name = "rows", .kind = OptionKind::kInteger, .fallback = "5", .help = "R."}};
+  for (const auto& [text, number] : {std::pair("10000000", 10'000'000LL),
+                                     {"1000000", 1'000'000LL},
+                                     {"0", 0LL},
+                                     {"9007199254740993", 9'007'199'254'740'993LL}}) {
+    const auto normal = NormalOption(kLarge[0], text);
+    ASSERT_TRUE(normal) << text;
+    EXPECT_EQ(*normal, text);
+    JobOptions options(kLarge);
+    options.Set("rows", *normal);
+    EXPECT_EQ(options.Integer("rows"), number);
+  }
+}
+
 TEST(JobOptionsTest, GivesDefaultsAndWhatWasSet) {
   JobOptions options(kOptions);
   EXPECT_EQ(options.Text("age"), "1 year");

@@ -372,6 +372,8 @@ TEST_F(SchedulerTest, TheJournalKeepsTheEndThatTheDatabaseCouldNotBeTold) {
   }
   Postgres().Start();
   EXPECT_EQ(Value("SELECT status FROM pgsteward.job_run"), "running");
+  // Also when the crash has lost the run's row.
+  Exec("DELETE FROM pgsteward.job_run");
   JobPolicy job = Job("0 3 1 1 *");
   Scheduler scheduler(runtime_, Policy({job}, journal));
   EXPECT_EQ(scheduler.untold(), 1U);
