@@ -31,6 +31,8 @@ struct JobFacts {
   // A paused job's pause, while it lasts.
   bool PausedAt(WallTime now) const;
   bool NeedsConfirmation() const;  // before a run, and has none
+  // Whether the database has been asked for the confirmation.
+  bool KnowsConfirmation() const { return state ? !from_journal : problem.empty(); }
   // As the daemon's scheduler sees it; empty: never by itself.
   std::optional<WallTime> NextDue(WallTime now) const;
 };

@@ -153,8 +153,9 @@ std::string PlanJson(const JobFacts& job) {
   JsonObject object;
   const bool needed = policy.spec->needs_confirmation && policy.confirm;
   object.Text("hash", policy.PlanHash()).Switch("needs_confirmation", needed);
-  const bool known = job.state && !job.from_journal;
-  object.Raw("confirmed", !needed || !known ? "null" : job.NeedsConfirmation() ? "false" : "true");
+  object.Raw("confirmed", !needed || !job.KnowsConfirmation() ? "null"
+                          : job.NeedsConfirmation()           ? "false"
+                                                              : "true");
   return object.ToText();
 }
 

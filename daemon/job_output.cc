@@ -58,7 +58,7 @@ std::string PlanText(const JobFacts& job) {
   const std::string hash = policy.PlanHash();
   if (!policy.spec->needs_confirmation) return hash + " (needs no confirmation)";
   if (!policy.confirm) return hash + " (confirm: false)";
-  if (!job.state || job.from_journal) return hash + " (confirmation unknown)";
+  if (!job.KnowsConfirmation()) return hash + " (confirmation unknown)";
   return hash + (job.NeedsConfirmation() ? " (not confirmed)" : " (confirmed)");
 }
 

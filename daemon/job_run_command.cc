@@ -142,14 +142,12 @@ void TellWhatIsPassedOver(ManualRun& run, const JobFacts& job) {
   if (closed == "blackout") tell("in the blackout " + policy.blackout.Describe());
 }
 
-Task<Result<void>> Prepare(JobSession& db, std::vector<JobFacts>& facts, bool dry_run) {
+Task<Result<void>> ReadJob(JobSession& db, std::vector<JobFacts>& facts) {
   auto read = co_await ReadFacts(db, facts, FactsDepth::kStates);
   if (!read) co_return read;
-  const JobFacts& job = facts.front();
-  if (!job.problem.empty()) co_return NotPrimary(job.problem);
-  if (job.state || dry_run) co_return Result<void>();
-  const std::vector<JobPolicy> jobs(1, *job.policy);
-  co_return co_await RegisterJobs(db, jobs);
+  const std::string& problem = facts.front().problem;
+  if (!problem.empty()) co_return NotPrimary(problem);
+  co_return Result<void>();
 }
 
 Task<void> ShowProgress(JobExecution& execution, Console& console) {
@@ -254,19 +252,21 @@ Task<void> Execute(Runtime& runtime, ManualRun& run, const JobFacts& job) {
 }
 
 Task<void> RunByHand(Runtime& runtime, ManualRun& run) {
+  JobSession db(runtime, JobTarget(*run.choice.server));
   std::vector<JobFacts> facts(1, FactsOf(*run.choice.job));
-  Result<void> ready;
-  {
-    JobSession db(runtime, JobTarget(*run.choice.server));
-    ready = co_await Prepare(db, facts, run.options.dry_run);
+  auto ready = co_await ReadJob(db, facts);
+  const JobFacts& job = facts.front();
+  if (ready && !CheckConfirmation(run, job)) co_return;
+  if (ready && !run.options.dry_run && !job.state) {
+    const std::vector<JobPolicy> jobs(1, *job.policy);
+    ready = co_await RegisterJobs(db, jobs);
   }
   if (!ready) {
     Complain("job run", ready.error());
     run.exit_code = JobExitCode(ready.error());
     co_return;
   }
-  const JobFacts& job = facts.front();
-  if (!CheckConfirmation(run, job)) co_return;
+  db.Close();
   if (!run.options.dry_run) TellWhatIsPassedOver(run, job);
   co_await Execute(runtime, run, job);
 }

@@ -68,7 +68,7 @@ void AddSwitches(const Teller& tell, Reasons& reasons) {
     if (!state.pause_reason.empty()) text += ", because: " + HarmlessLine(state.pause_reason);
     reasons.push_back(text + "; go on with: pgsteward job resume " + tell.policy().name + ".");
   }
-  if (tell.facts.NeedsConfirmation() && !tell.facts.from_journal) {
+  if (tell.facts.NeedsConfirmation() && tell.facts.KnowsConfirmation()) {
     const std::string hash = tell.policy().PlanHash();
     reasons.push_back("Its plan " + hash +
                       " has no person's word yet; look at it with: " + tell.ByHand() +

@@ -145,7 +145,6 @@ TEST_F(JobOutputTest, History) {
   running.due.reset();
   running.trigger = Trigger::kManual;
   const std::string harmless = kHarmless;
-  const std::string rest(harmless.size() - 5 - 7, ' ');  // U+202E and U+FFFD count as one each
   EXPECT_EQ(HistoryTable({{running, TimeZone()}, {facts_.runs[1], policy_.zone}}),
             "STARTED                  JOB      STATUS   TRIGGER   DUE"
             "                      DURATION  ROWS  REASON\n"
@@ -153,7 +152,6 @@ TEST_F(JobOutputTest, History) {
             "                        -         1200\n"
             "2026-11-24 03:00:01 CET  cleanup  ok       schedule  2026-11-24 03:00:00 CET"
             "  2.5s      1200\n");
-  EXPECT_EQ(HistoryTable({{hostile_, TimeZone()}}).substr(0, 7), "STARTED");
   const std::string table = HistoryTable({{hostile_, TimeZone()}});
   EXPECT_EQ(table.substr(table.find('\n') + 1), "2026-11-25 02:00:01 UTC  " + harmless +
                                                     "  failed  retry 2  2026-11-25 02:00:00 UTC  "

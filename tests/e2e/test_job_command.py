@@ -20,10 +20,10 @@ SESSIONS = 3000
 
 def times_out(text):
     """Moments, ages, hashes and identifiers as words, and the blanks of columns as one."""
-    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+", "TIME", text)
-    text = re.sub(r"\b(in )?[\d.]+[smhd](\d\d[mhs])?( ago)?\b|\bnow\b", "AGE", text)
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "RUN", text)
     text = re.sub(r"[\w.-]+:\d+:[0-9a-f]{8}", "HOLDER", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+", "TIME", text)
+    text = re.sub(r"\b(in )?[\d.]+[smhd](\d\d[mhs])?( ago)?\b|(?<=\()now(?=\))", "AGE", text)
     return re.sub(r" {2,}", " ", text)
 
 
@@ -92,7 +92,7 @@ jobs:
             [support.binary(), "job", "run", *arguments, "--config", str(self.config)],
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                "text": True, **streams})
-        self.addCleanup(command.wait)
+        self.addCleanup(command.communicate)
         self.addCleanup(command.kill)
         return command
 
@@ -139,10 +139,10 @@ quick sql hub no manual - never -
         shown = self.json("show", "cleanup")
         self.assertEqual(shown["options"]["older_than"], "30 days")
         self.assertEqual((shown["plan"]["needs_confirmation"], shown["plan"]["confirmed"]),
-                         (True, None))
+                         (True, False))
         code, out, err = self.job("show", "cleanup")
         self.assertEqual((code, err), (0, ""))
-        self.assertIn("\noption        older_than = 30 days (default)\n", out)
+        self.assertRegex(out, r"\noption +older_than = 30 days \(default\)\n")
         self.assertEqual(self.sql("SELECT count(*) FROM pgsteward.job_state"), "0")
 
     def test_wrong_usage_and_configuration(self):
@@ -203,7 +203,7 @@ quick sql hub no manual - never -
     def test_a_plan_is_confirmed_once(self):
         self.add_sessions()
         plan = self.plan()
-        self.assertEqual((plan["needs_confirmation"], plan["confirmed"]), (True, None))
+        self.assertEqual((plan["needs_confirmation"], plan["confirmed"]), (True, False))
         run = f"pgsteward job run cleanup --config {self.config}"
         self.assertEqual(self.job("run", "cleanup"), (7, "", f"""\
 pgsteward: job run: the plan {plan["hash"]} of cleanup has no person's word yet
