@@ -6,7 +6,7 @@
 namespace pgsteward {
 
 inline constexpr JobOption kTargetMsOption = {
-    .name = "target_ms",
+    .name = "batch_target_ms",
     .kind = OptionKind::kInteger,
     .fallback = "50",
     .help = "Milliseconds that a batch should take; its size is adapted to it.",

@@ -66,7 +66,7 @@ BatchPolicy ArchiveBatchPolicy(const JobOptions& options) {
   BatchPolicy policy;
   policy.pacing.first = 500;
   policy.pacing.most = 50'000;
-  policy.pacing.target = std::chrono::milliseconds(options.Integer("target_ms"));
+  policy.pacing.target = std::chrono::milliseconds(options.Integer("batch_target_ms"));
   policy.pacing.nice = options.Number("nice");
   policy.transaction.timeout = kTimeout;
   return policy;

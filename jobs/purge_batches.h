@@ -34,7 +34,7 @@ class PurgeBatches : public BatchWork {
   std::string last_id_;
 };
 
-// From the options that the jobs on the archive share: target_ms, nice.
+// From the options that the jobs on the archive share: batch_target_ms, nice.
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options);
 
 // A setting for transactions in which the hub's triggers fire: their functions are resolved in the

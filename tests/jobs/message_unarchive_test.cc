@@ -287,5 +287,35 @@ TEST_F(MessageUnarchiveTest, LosesNoRowWhenItsBackendIsKilled) {
   EXPECT_EQ(Months(), "2020-02:10");
 }
 
+// With the job that archives: what came back stays, until its hold is over.
+TEST_F(MessageUnarchiveTest, IsNotUndoneByTheNextArchiveRun) {
+  for (const bool partitioned : {false, true}) {
+    SCOPED_TRACE(partitioned ? "partitioned" : "plain");
+    Exec("TRUNCATE pgsteward.retention_hold");
+    if (partitioned) Partition();
+    Exec("INSERT INTO public.messages (session_id, user_id, content, created_at) SELECT '" +
+         Chat(1) + "', '" + User(1) +
+         "', 'y', '2021-01-31 12:00:00+00'::timestamptz + n * interval '1 hour' FROM "
+         "generate_series(1, 20) n");
+    const std::string live = Digest("messages");
+    const std::map<std::string, std::string> fast = {{"nice", "0"}, {"vacuum", "false"}};
+    const RunResult archived = Run(Spec("message_archive"), fast);
+    EXPECT_EQ(archived.Text(), "ok");
+    EXPECT_EQ(archived.report.rows_done, 20);
+    EXPECT_EQ(Live(), "1:0 2:0 3:0");
+    const std::string run = run_id_;
+
+    EXPECT_EQ(Unarchive({{"run", run}}).report.rows_done, 20);
+    EXPECT_EQ(Digest("messages"), live);
+    EXPECT_EQ(Run(Spec("message_archive"), fast).report.rows_done, 0);
+    EXPECT_EQ(Live(), "1:20 2:0 3:0");
+    Exec("UPDATE pgsteward.retention_hold SET until = now() - interval '1 second'");
+    EXPECT_EQ(Run(Spec("message_archive"), fast).report.rows_done, 20);
+    EXPECT_EQ(Live(), "1:0 2:0 3:0");
+    EXPECT_EQ(Value("SELECT count(*) FROM public.messages_archive WHERE content = 'y'"), "20");
+    Exec("DELETE FROM public.messages_archive WHERE content = 'y'");
+  }
+}
+
 }  // namespace
 }  // namespace pgsteward
