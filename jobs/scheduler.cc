@@ -115,7 +115,12 @@ Task<void> Scheduler::Run(Duration pause) {
       until = std::min(until, *wake);
     } else {
       db_.Close();
-      leader_.reset();
+      if (leader_) {
+        // Renewed on and on it would be held against ourselves.
+        std::vector<LeaseGrant> lost = {*leader_};
+        keeper_.Remove(lost);
+        leader_.reset();
+      }
       SetState(StateOfError(wake.error()), ToText(wake.error()));
       ++failures;
       until = SteadyNow() + BackoffPause(policy_.reconnect, failures, Random());
