@@ -226,6 +226,9 @@ Task<Result<ServerFacts>> JobExecution::Connect() {
   if (!facts) co_return facts.error();
   if (facts->in_recovery || facts->read_only) co_return NotPrimary(*facts);
   if (!facts->has_tables) co_return NoTables();
+  // Of several hosts this connection may have found another one than the scheduler's.
+  auto known = journal_.CheckServer(facts->system_identifier, facts->timeline);
+  if (!known) co_return known.error();
   co_return facts;
 }
 

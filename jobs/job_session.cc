@@ -95,6 +95,10 @@ Task<Result<void>> JobSession::Begin(TransactionSettings settings) {
   // BEGIN may have been done and a setting refused.
   Error failure = begun.error();
   co_await Rollback();
+  if (failure.sqlstate == "0A000" && !settings.read_only) {
+    // READ WRITE of a standby.
+    failure = Error(Errc::kUnavailable, "the server is a standby", "25006");
+  }
   co_return WithJobHint(std::move(failure));
 }
 

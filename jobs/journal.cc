@@ -160,6 +160,27 @@ void Journal::SetServer(std::int64_t system_identifier, int timeline) {
   timeline_ = timeline;
 }
 
+Result<void> Journal::CheckServer(std::int64_t system_identifier, int timeline) const {
+  if (system_identifier_ == 0) return {};
+  const std::string hint = path_.empty() ? "Restart pgsteward if this is the right server."
+                                         : "If this is the right server, remove " + path_ + ".";
+  if (system_identifier != system_identifier_) {
+    return Error(Errc::kBadConfig,
+                 "this is another cluster than that of the last time (system identifier " +
+                     std::to_string(system_identifier) + ", before " +
+                     std::to_string(system_identifier_) + ")",
+                 {}, hint);
+  }
+  if (timeline < timeline_) {
+    return Error(Errc::kBadConfig,
+                 "this server is on timeline " + std::to_string(timeline) + ", and " +
+                     std::to_string(timeline_) +
+                     " was seen before: it is a primary from before a failover",
+                 {}, hint);
+  }
+  return {};
+}
+
 Task<Result<void>> Journal::Save() {
   if (path_.empty()) co_return Result<void>();
   save_again_ = true;

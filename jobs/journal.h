@@ -37,6 +37,8 @@ class Journal {
   std::int64_t system_identifier() const { return system_identifier_; }
   int timeline() const { return timeline_; }
   void SetServer(std::int64_t system_identifier, int timeline);
+  // kBadConfig: another cluster than that, or a primary from before a failover.
+  Result<void> CheckServer(std::int64_t system_identifier, int timeline) const;
 
   // Writes the file, on the pool. Of several calls at once the last one's content stays.
   Task<Result<void>> Save();

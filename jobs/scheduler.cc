@@ -115,7 +115,12 @@ Task<void> Scheduler::Run(Duration pause) {
       until = std::min(until, *wake);
     } else {
       db_.Close();
-      leader_.reset();
+      if (leader_) {
+        // Renewed on and on it would be held against ourselves.
+        std::vector<LeaseGrant> lost = {*leader_};
+        keeper_.Remove(lost);
+        leader_.reset();
+      }
       SetState(StateOfError(wake.error()), ToText(wake.error()));
       ++failures;
       until = SteadyNow() + BackoffPause(policy_.reconnect, failures, Random());
@@ -165,7 +170,7 @@ Task<Result<void>> Scheduler::Prepare() {
     co_return Error(Errc::kUnsupported, "this database has no schema pgsteward", "3F000",
                     "Make it with: pgsteward schema apply --component pgsteward.");
   }
-  auto known = CheckServer(*facts);
+  auto known = journal_.CheckServer(facts->system_identifier, facts->timeline);
   if (!known) co_return known;
   if (facts->system_identifier != journal_.system_identifier() ||
       facts->timeline != journal_.timeline()) {
@@ -175,28 +180,6 @@ Task<Result<void>> Scheduler::Prepare() {
       LogWarning("journal of jobs", {{"server", server()}, {"err", saved.error().message}});
   }
   co_return Result<void>();
-}
-
-Result<void> Scheduler::CheckServer(const ServerFacts& facts) {
-  if (journal_.system_identifier() == 0) return {};
-  const std::string hint = policy_.journal.empty()
-                               ? "Restart pgsteward if this is the right server."
-                               : "If this is the right server, remove " + policy_.journal + ".";
-  if (facts.system_identifier != journal_.system_identifier()) {
-    return Error(Errc::kBadConfig,
-                 "this is another cluster than that of the last time (system identifier " +
-                     std::to_string(facts.system_identifier) + ", before " +
-                     std::to_string(journal_.system_identifier()) + ")",
-                 {}, hint);
-  }
-  if (facts.timeline < journal_.timeline()) {
-    return Error(Errc::kBadConfig,
-                 "this server is on timeline " + std::to_string(facts.timeline) + ", and " +
-                     std::to_string(journal_.timeline()) +
-                     " was seen before: it is a primary from before a failover",
-                 {}, hint);
-  }
-  return {};
 }
 
 Task<Result<bool>> Scheduler::Lead() {

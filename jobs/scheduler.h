@@ -104,7 +104,6 @@ class Scheduler {
   Task<void> MeasureBacklog(JobSession& db, Slot& slot);
   void StartRun(Slot& slot, const Decision& decision);
   Task<void> Execute(Slot& slot);
-  Result<void> CheckServer(const ServerFacts& facts);
   Task<void> Resign();
 
   Runtime& runtime_;

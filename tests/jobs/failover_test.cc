@@ -1,11 +1,14 @@
-// Daemons that are processes, on one server: killed, frozen, behind PgBouncer, stopped in order.
+// Daemons that are processes, on one server: killed, frozen, behind PgBouncer, stopped in order,
+// and failed over.
 
+#include <filesystem>
 #include <memory>
 #include <thread>
 
 #include "tests/jobs/daemon_process.h"
 #include "tests/jobs/scheduler_fixture.h"
 #include "tests/support/pgbouncer.h"
+#include "tests/support/private_standby.h"
 
 namespace pgsteward {
 namespace {
@@ -248,6 +251,97 @@ TEST_F(FailoverTest, AStopHandsOverWithoutAGapOrADouble) {
             "WHERE k LIKE 'missed.%'), 0)"),
       "t");
   ExpectEachDueTimeOnce();
+}
+
+// Other tests need the shared server again.
+class StartsAgain {
+ public:
+  StartsAgain() = default;
+  ~StartsAgain() {
+    if (Postgres().pid() < 0) Postgres().Start();
+  }
+  StartsAgain(const StartsAgain&) = delete;
+  StartsAgain& operator=(const StartsAgain&) = delete;
+};
+
+TEST_F(FailoverTest, GoesOnAtAPromotedStandbyAndNeverGoesBack) {
+  const StartsAgain starts_again;
+  PrivateStandby standby(Postgres(), {.tcp = true});
+  const auto at_standby = [&](const std::string& sql) { return standby.Value(sql, hub_); };
+  const auto expect_at_standby = [&](const std::string& sql) {
+    EXPECT_TRUE(Soon([&] { return at_standby(sql) == "t"; }, 60s)) << sql;
+  };
+  // The old primary is the first one: whoever connects anew finds it when it is there.
+  SchedulerPolicy both = DaemonPolicy();
+  both.journal = folder_ + "/both.jobs";
+  both.target.conninfo = "host=" + Postgres().socket_dir() + "," + standby.socket_dir() +
+                         " port=" + std::to_string(Postgres().port()) + "," +
+                         std::to_string(standby.port()) + " user=postgres dbname=" + hub_ +
+                         " target_session_attrs=read-write";
+  SchedulerPolicy only_standby = DaemonPolicy();
+  only_standby.target.conninfo = standby.Conninfo(hub_);
+  SchedulerPolicy only_primary = DaemonPolicy();
+  only_primary.journal = folder_ + "/primary.jobs";
+
+  auto daemon = std::make_unique<DaemonProcess>(both);
+  ExpectState(*daemon, JobsState::kLeader);
+  ExpectRuns(*daemon);
+  DaemonProcess follower(only_standby);
+  ExpectState(follower, JobsState::kStandby);
+  EXPECT_TRUE(follower.Stop());
+
+  standby.CatchUp(Postgres());
+  Postgres().Stop(PrivatePostgres::StopMode::kImmediate);
+  ExpectState(*daemon, JobsState::kUnavailable);
+  standby.Promote();
+  ExpectState(*daemon, JobsState::kLeader);
+  expect_at_standby(
+      "SELECT count(*) >= 2 FROM pgsteward.job_run WHERE timeline = 2 AND status = "
+      "'ok' AND job = 'steps'");
+  EXPECT_EQ(at_standby("SELECT string_agg(DISTINCT timeline::text, ',') FROM pgsteward.job_run"),
+            "1,2");
+  EXPECT_EQ(at_standby("SELECT bool_and(x.timeline <= y.timeline) FROM pgsteward.job_run AS x JOIN "
+                       "pgsteward.job_run AS y ON x.started_at < y.started_at"),
+            "t");
+  EXPECT_EQ(at_standby("SELECT timeline FROM pgsteward.lease WHERE name = 'scheduler'"), "2");
+
+  // The old primary comes back as if nothing had happened.
+  Postgres().Start();
+  const std::string traces =
+      "SELECT (SELECT count(*) FROM pgsteward.job_run) || ' ' || (SELECT count(*) FROM "
+      "public.steps) || ' ' || (SELECT string_agg(name || l.epoch, ' ' ORDER BY name) FROM "
+      "pgsteward.lease AS l)";
+  const std::string before = Value(traces);
+  std::filesystem::copy_file(both.journal, only_primary.journal);
+  DaemonProcess refused(only_primary);
+  ExpectState(refused, JobsState::kOtherServer);
+  // Due on both, so that a run would find its due time there.
+  const std::string due = "UPDATE pgsteward.job_state SET next_due = '" +
+                          Value("SELECT date_trunc('second', clock_timestamp())") +
+                          "' WHERE job = 'long'";
+  Exec(due);
+  standby.Exec(due, hub_);
+  // Time for the daemon to try, and to try again.
+  std::this_thread::sleep_for(7s);
+  EXPECT_EQ(daemon->state(), JobsState::kLeader);
+  EXPECT_EQ(refused.state(), JobsState::kOtherServer);
+  // One that starts now finds the old primary first.
+  EXPECT_TRUE(daemon->Stop());
+  daemon = std::make_unique<DaemonProcess>(both);
+  ExpectState(*daemon, JobsState::kOtherServer);
+  EXPECT_EQ(Value(traces), before);
+
+  // And it recovers when the old primary is away for good.
+  EXPECT_TRUE(refused.Stop());
+  Postgres().Stop(PrivatePostgres::StopMode::kImmediate);
+  ExpectState(*daemon, JobsState::kLeader);
+  expect_at_standby(
+      "SELECT count(*) = 1 FROM pgsteward.job_run WHERE job = 'long' AND status = "
+      "'ok' AND timeline = 2");
+  EXPECT_TRUE(daemon->Stop());
+  EXPECT_EQ(at_standby("SELECT count(*) FROM (SELECT FROM pgsteward.job_run WHERE status = 'ok' "
+                       "GROUP BY job, due_at HAVING count(*) > 1) AS d"),
+            "0");
 }
 
 }  // namespace

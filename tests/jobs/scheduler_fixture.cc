@@ -1,5 +1,7 @@
 #include "tests/jobs/scheduler_fixture.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 namespace pgsteward {
@@ -72,7 +74,7 @@ const JobSpec kSteps{.name = "steps",
 void SchedulerFixture::SetUp() {
   JobTest::SetUp();
   Exec("CREATE TABLE public.steps (run uuid, at timestamptz DEFAULT clock_timestamp())");
-  folder_ = ::testing::TempDir() + "scheduler_" + hub_;
+  folder_ = ::testing::TempDir() + "scheduler_" + std::to_string(::getpid()) + "_" + hub_;
   std::filesystem::create_directories(folder_);
 }
 
