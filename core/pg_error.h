@@ -29,8 +29,8 @@ std::string_view ServerStateName(ServerState state);  // "too_many_connections"
 
 // The reaction to an SQLSTATE.
 Errc ErrcOfSqlstate(std::string_view sqlstate);
-// Worth another attempt with the same statement: the connection, a serialization failure or deadlock,
-// resources, a lock, a server that is going down or coming up.
+// Worth another attempt with the same statement: the connection, a serialization failure or
+// deadlock, resources, a lock, a server that is going down or coming up.
 bool IsRetryableSqlstate(std::string_view sqlstate);
 // A sentence of advice, empty when we know none.
 std::string_view HintOfSqlstate(std::string_view sqlstate);

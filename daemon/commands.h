@@ -18,8 +18,8 @@ inline constexpr int kExitBusy = 4;         // somebody else holds the lease
 inline constexpr int kExitUnavailable = 5;  // the database cannot be reached, or is a standby
 inline constexpr int kExitPartial = 6;      // work is left; the reason is printed
 inline constexpr int kExitNotConfirmed = 7;
-inline constexpr int kExitConfig = 78;      // sysexits.h EX_CONFIG
-inline constexpr int kExitSignal = 128;     // plus its number: 130 for SIGINT, 143 for SIGTERM
+inline constexpr int kExitConfig = 78;   // sysexits.h EX_CONFIG
+inline constexpr int kExitSignal = 128;  // plus its number: 130 for SIGINT, 143 for SIGTERM
 
 int ServeCommand(const std::string& config_path, WallTime started);
 int CheckConfigCommand(const std::string& config_path, bool print);

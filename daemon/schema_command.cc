@@ -197,7 +197,7 @@ Task<void> RunPlan(Runtime& runtime, const Command& command, const SchemaOptions
 }
 
 Task<void> RunSchemaStatus(Runtime& runtime, const Command& command, const SchemaOptions& options,
-                     int& exit_code) {
+                           int& exit_code) {
   auto opened = co_await PgConnection::Open(runtime, command.target);
   if (!opened) {
     exit_code = Fail("schema status", opened.error().error);

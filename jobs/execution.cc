@@ -310,6 +310,7 @@ Task<void> JobExecution::Body() {
 void JobExecution::Conclude() {
   record_.finished = WallNow();
   record_.throttled = throttle_.HeldSeconds(SteadyNow());
+  bool again = false;
   if (!*outcome_) {
     const Error& error = outcome_->error();
     report_.status = RunStatus::kFailed;
@@ -320,17 +321,18 @@ void JobExecution::Conclude() {
       report_.status = RunStatus::kAborted;
       report_.reason = "lease_lost: another holder has taken over";
     }
-    const bool again = record_.due && record_.attempt <= request_.policy->retries;
-    if (again && report_.status == RunStatus::kFailed && WorthRetrying(error)) {
-      record_.retry_at =
-          record_.finished + std::chrono::duration_cast<WallTime::duration>(BackoffPause(
-                                 request_.policy->retry_pause, record_.attempt, Random()));
-    }
+    again = WorthRetrying(error);
   } else if (report_.status == RunStatus::kPartial && report_.reason == "lease_lost") {
     report_.status = RunStatus::kAborted;
     report_.reason = "lease_lost: it could not be renewed, or another holder has taken over";
+    again = true;
   } else if (report_.status == RunStatus::kPartial && report_.reason == "cancelled") {
     report_.status = RunStatus::kCancelled;
+  }
+  if (again && record_.due && record_.attempt <= request_.policy->retries) {
+    record_.retry_at =
+        record_.finished + std::chrono::duration_cast<WallTime::duration>(BackoffPause(
+                               request_.policy->retry_pause, record_.attempt, Random()));
   }
   record_.report = report_;
   if (request_.confirmed_plan == request_.policy->PlanHash()) {

@@ -58,6 +58,8 @@ class JobExecution : public RunControl {
   // Cancels the job's function at its present wait; the end is recorded all the same.
   void Cancel();
 
+  // Its due time is taken, and it is in the history.
+  bool claimed() const { return !grants_.empty(); }
   // What it has done so far, and what holds it up now (empty: nothing).
   const JobReport& progress() const { return progress_; }
   const std::string& throttled_by() const { return throttled_by_; }

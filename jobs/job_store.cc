@@ -109,6 +109,10 @@ WHERE r.finished_at < now() - $1::interval
   AND NOT EXISTS (SELECT FROM pgsteward.job_state AS s WHERE s.last_run = r.run_id)
 )sql";
 
+constexpr std::string_view kPruneLogSql = R"sql(
+DELETE FROM pgsteward.remediation_log WHERE at < now() - $1::interval
+)sql";
+
 constexpr std::string_view kPauseSql = R"sql(
 UPDATE pgsteward.job_state
 SET paused_until = coalesce(to_timestamp($2::float8), 'infinity'), paused_by = $3,
@@ -231,15 +235,19 @@ JobState StateOf(const PgResult& rows, int row) {
   return state;
 }
 
+Trigger TriggerOf(std::string_view name) {
+  for (const Trigger trigger : {Trigger::kSchedule, Trigger::kCatchup, Trigger::kRetry}) {
+    if (name == TriggerName(trigger)) return trigger;
+  }
+  return Trigger::kManual;
+}
+
 RunRecord RunOf(const PgResult& rows, int row) {
   RunRecord run;
   run.run_id = TextAt(rows, row, 0);
   run.job = TextAt(rows, row, 1);
   run.type = TextAt(rows, row, 2);
-  for (const Trigger trigger :
-       {Trigger::kSchedule, Trigger::kCatchup, Trigger::kRetry, Trigger::kManual}) {
-    if (rows.Text(row, 3) == TriggerName(trigger)) run.trigger = trigger;
-  }
+  run.trigger = TriggerOf(rows.Text(row, 3));
   run.due = TimeAt(rows, row, 4);
   run.attempt = static_cast<int>(rows.Integer(row, 5).value_or(1));
   run.started = TimeAt(rows, row, 6).value_or(WallTime());
@@ -264,6 +272,23 @@ RunRecord RunOf(const PgResult& rows, int row) {
   return run;
 }
 
+PgValues BeginValues(const RunRecord& record) {
+  PgValues values;
+  values.emplace_back(record.run_id);
+  values.emplace_back(record.job);
+  values.emplace_back(record.type);
+  values.emplace_back(std::string(TriggerName(record.trigger)));
+  values.push_back(Epoch(record.due));
+  values.emplace_back(std::to_string(record.attempt));
+  values.push_back(Epoch(record.started));
+  values.emplace_back(record.host);
+  values.emplace_back(std::to_string(record.pid));
+  values.emplace_back(record.holder);
+  values.emplace_back(std::to_string(record.epoch));
+  values.emplace_back(std::to_string(record.timeline));
+  return values;
+}
+
 }  // namespace
 
 FlatObject ToFlat(const RunRecord& record) {
@@ -271,6 +296,14 @@ FlatObject ToFlat(const RunRecord& record) {
   flat["run_id"] = record.run_id;
   flat["job"] = record.job;
   flat["trigger"] = TriggerName(record.trigger);
+  flat["type"] = record.type;
+  flat["due"] = Epoch(record.due).value_or("");
+  flat["attempt"] = std::to_string(record.attempt);
+  flat["host"] = record.host;
+  flat["pid"] = std::to_string(record.pid);
+  flat["holder"] = record.holder;
+  flat["epoch"] = std::to_string(record.epoch);
+  flat["timeline"] = std::to_string(record.timeline);
   flat["started"] = *Epoch(record.started);
   flat["finished"] = *Epoch(record.finished);
   flat["status"] = RunStatusName(record.report.status);
@@ -307,7 +340,15 @@ Result<RunRecord> RunFromFlat(const FlatObject& object) {
   if (record.run_id.empty() || record.job.empty() || !status || !details) {
     return Error(Errc::kQueryFailed, "not the end of a run");
   }
-  if (text("trigger") == TriggerName(Trigger::kRetry)) record.trigger = Trigger::kRetry;
+  record.trigger = TriggerOf(text("trigger"));
+  record.type = text("type");
+  record.due = time("due");
+  record.attempt = std::atoi(text("attempt").c_str());
+  record.host = text("host");
+  record.pid = std::atoi(text("pid").c_str());
+  record.holder = text("holder");
+  record.epoch = std::atoll(text("epoch").c_str());
+  record.timeline = std::atoi(text("timeline").c_str());
   record.started = time("started").value_or(WallTime());
   record.finished = time("finished").value_or(WallTime());
   record.report.status = *status;
@@ -389,19 +430,7 @@ Task<Result<bool>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRe
     if (claimed->command_tag() != "UPDATE 1") co_return false;
   }
   std::string sql(kBeginRunSql);
-  PgValues values;
-  values.emplace_back(record.run_id);
-  values.emplace_back(record.job);
-  values.emplace_back(record.type);
-  values.emplace_back(std::string(TriggerName(record.trigger)));
-  values.push_back(Epoch(record.due));
-  values.emplace_back(std::to_string(record.attempt));
-  values.push_back(Epoch(record.started));
-  values.emplace_back(record.host);
-  values.emplace_back(std::to_string(record.pid));
-  values.emplace_back(record.holder);
-  values.emplace_back(std::to_string(record.epoch));
-  values.emplace_back(std::to_string(record.timeline));
+  PgValues values = BeginValues(record);
   auto begun = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!begun && begun.error().sqlstate == "23505") co_return false;  // this due time has fired
   if (!begun) co_return begun.error();
@@ -467,6 +496,14 @@ Task<Result<bool>> WriteEnd(JobSession& db, const RunRecord& record) {
 Task<Result<void>> FinishRun(JobSession& db, const RunRecord& record) {
   auto begun = co_await db.Begin(TransactionSettings(kTimeout));
   if (!begun) co_return begun;
+  // A crash of a server without synchronous_commit may have lost the row.
+  std::string again_sql = std::string(kBeginRunSql) + "ON CONFLICT DO NOTHING";
+  PgValues again = BeginValues(record);
+  auto there = co_await db.Query(std::move(again_sql), std::move(again), kTimeout);
+  if (!there) {
+    co_await db.Rollback();
+    co_return there.error();
+  }
   auto written = co_await WriteEnd(db, record);
   if (!written || !*written) {
     co_await db.Rollback();
@@ -543,6 +580,11 @@ Task<Result<long long>> PruneHistory(Database& db, const std::string& age) {
   auto done = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!done) co_return done.error();
   const std::string tag(done->command_tag());  // "DELETE 5"
+  std::string log_sql(kPruneLogSql);
+  PgValues log_values;
+  log_values.emplace_back(age);
+  auto log = co_await db.Query(std::move(log_sql), std::move(log_values), kTimeout);
+  if (!log) co_return log.error();
   co_return std::atoll(tag.c_str() + tag.find(' ') + 1);
 }
 

@@ -64,7 +64,8 @@ Task<Result<void>> FinishRun(JobSession& db, const RunRecord& record);
 Task<Result<std::vector<std::string>>> AbortLostRuns(JobSession& db, const std::string& holder,
                                                      const std::vector<JobPolicy>& jobs);
 
-// Deletes ended runs that are older than `age` ("90 days"), each job's last one excepted.
+// Deletes ended runs that are older than `age` ("90 days"), each job's last one excepted, and the
+// reaper's log of the same age. How many runs.
 Task<Result<long long>> PruneHistory(Database& db, const std::string& age);
 
 // `until` empty: until it is resumed. False: no such job.

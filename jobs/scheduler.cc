@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view kLeaderLease = "scheduler";
 // What found its lease held, or the server away, is tried again after this.
 constexpr Duration kTryAgain = std::chrono::seconds(5);
+// A run that is about to claim its due time is looked at again after this.
+constexpr Duration kClaimPause = std::chrono::seconds(1);
 // What died of a bug of ours is started again after this.
 constexpr Duration kPauseAfterBug = std::chrono::seconds(60);
 constexpr Duration kPrunePause = std::chrono::hours(1);
@@ -276,6 +278,11 @@ Task<Result<void>> Scheduler::Manage(SteadyTime& wake) {
 Task<Result<void>> Scheduler::Consider(Slot& slot, SteadyTime& wake) {
   const WallTime now = WallNow();
   const bool running = slot.running != nullptr;
+  if (running && !slot.running->claimed()) {
+    // Its due time is still in the job's row; that is no overlap.
+    wake = std::min<SteadyTime>(wake, SteadyNow() + kClaimPause);
+    co_return Result<void>();
+  }
   const Decision decision = Decide(*slot.policy, slot.state, running, slot.held_up, now);
   if (running && decision.cancel_running) slot.running->RequestStop("cancelled");
   if (running && decision.held_up == "paused") slot.running->RequestStop("paused");

@@ -376,10 +376,15 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "4:11: jobs.sweep: unknown key \"older\"; hint: The keys here are type, enabled, server, "
        "time_zone, schedule, gap, fold, jitter, window, blackout, overlap, misfire, misfire_grace, "
        "misfire_max, retries, retry_pause, retry_pause_most, deadline, max_age, groups, confirm, "
-       "throttle_replica_lag, throttle_replica_lag_mb, throttle_slot_retained_mb, "
-       "throttle_archiver_files, throttle_active_sessions, throttle_xmin_age, throttle_xmin_xids, "
-       "throttle_own_victims, throttle_running_dump, throttle_vacuum_running, throttle_query, "
-       "older_than, mode, rows, factor, analyze, rest, users, key and note."},
+       "older_than, mode, rows, factor, analyze, rest, users, key, note, throttle_replica_lag, "
+       "throttle_replica_lag_mb, throttle_slot_retained_mb, throttle_archiver_files, "
+       "throttle_active_sessions, throttle_xmin_age, throttle_xmin_xids, throttle_own_victims, "
+       "throttle_running_dump, throttle_vacuum_running and throttle_query."},
+      {"  call: {throttle_query: x}\n",
+       "4:10: jobs.call: unknown key \"throttle_query\"; hint: The keys here are type, enabled, "
+       "server, time_zone, schedule, gap, fold, jitter, window, blackout, overlap, misfire, "
+       "misfire_grace, misfire_max, retries, retry_pause, retry_pause_most, deadline, max_age, "
+       "groups, confirm, text and every."},
       {"  sweep: {server: hob}\n",
        "4:19: jobs.sweep.server: there is no server \"hob\"; hint: The servers are hub and other."},
       {"  sweep: {enabled: yes}\n",

@@ -13,7 +13,9 @@ namespace {
 
 // Over TCP for the tests with a gate or a pooler in between.
 [[maybe_unused]] const auto* const kPostgres =
-    ::testing::AddGlobalTestEnvironment(new PostgresEnvironment({.tcp = true}));
+    ::testing::AddGlobalTestEnvironment(new PostgresEnvironment(
+        // A crash must not lose what was committed: that is another subject.
+        {.tcp = true, .settings = {"synchronous_commit=on"}}));
 
 constexpr char kTemplate[] = "jobs_hub_template";
 
