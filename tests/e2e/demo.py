@@ -96,7 +96,8 @@ class Demo:
             self.started.append(self.postgres)
         with Step("hub schema"):
             self.postgres.create_hub(DATABASE)
-            self.postgres.psql((support.ROOT / "schema/roles.sql").read_text(), DATABASE)
+            for roles in ("schema/roles.sql", "schema/job_roles.sql"):
+                self.postgres.psql((support.ROOT / roles).read_text(), DATABASE)
         with Step("sample data"):
             self.postgres.psql((support.ROOT / "schema/demo/sample_data.sql").read_text(), DATABASE)
             self.postgres.psql("VACUUM ANALYZE", DATABASE)
@@ -126,6 +127,11 @@ class Demo:
         return f"""servers:
   - name: hub
     conninfo: "{conninfo}"
+    jobs_conninfo: "{self.postgres.conninfo(DATABASE, "pgsteward_jobs")}"
+jobs_state_directory: {self.folder}
+jobs:
+  message_archive: {{enabled: true, confirm: false, schedule: every 10s}}
+  session_cleanup: {{enabled: true, confirm: false, schedule: every 10s}}
 collectors:
 {slow}"""
 
@@ -199,6 +205,14 @@ def check(demo):
                         if s.startswith("pg_stat_user_tables_n_tup_ins") and '"messages"' in s)
         first = daemon.samples()[inserted]
         support.wait_until(lambda: daemon.samples()[inserted] > first, 90, "messages are written")
+
+    with Step("jobs run on their schedule"):
+        for job in ("message_archive", "session_cleanup"):
+            ok = f'pgsteward_job_runs_total{{server="hub",job_name="{job}",status="ok"}}'
+            support.wait_until(lambda: daemon.samples().get(ok, 0) > 0, 60, ok)
+        old = "SELECT count(*) FROM messages WHERE created_at < now() - interval '1 year 2 days'"
+        archived = int(postgres.psql("SELECT count(*) FROM messages_archive", DATABASE))
+        assert int(postgres.psql(old, DATABASE)) == 0 < archived, archived
 
     with Step("schema check and status"):
         for command in ("check", "status"):

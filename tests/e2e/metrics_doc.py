@@ -20,6 +20,13 @@ ONLY_SOMETIMES = {
     "stat_progress_vacuum": "only while a VACUUM runs",
     "stat_replication": "only with standbys",
 }
+OF_JOBS = ("pgsteward_job", "pgsteward_scheduler")
+# One that is held at a gate and overlaps, and one that must not begin: so that every label is seen.
+JOBS = """jobs:
+  session_cleanup: {enabled: true, confirm: false, schedule: every 1s, deadline: 2s,
+                    throttle_query: SELECT true}
+  vacuum_analyze: {enabled: true, schedule: every 1s, blackout: ["00:00-24:00"]}
+"""
 HEAD = """# Metrics
 
 Written by `tests/e2e/metrics_doc.py` from a running pgsteward, and checked by a test: change the HELP
@@ -52,6 +59,25 @@ def rows(found):
     for name, (kind, text, labels) in sorted(found.items()):
         shown = ", ".join(f"`{label}`" for label in sorted(labels - {"server"}))
         yield f"| `{name}` | {kind} | {shown} | {text} |"
+
+
+def job_families(daemon):
+    """Of several pages: some rows are there only while a job is held."""
+    source = (support.ROOT / "jobs/job_metrics.cc").read_text()
+    wanted = set(re.findall(rf'"((?:{"|".join(OF_JOBS)})\w+)"', source))
+    found = {}
+
+    def complete():
+        for name, (kind, text, labels) in families(daemon.page()).items():
+            if name.startswith(OF_JOBS):
+                found.setdefault(name, (kind, text, set()))[2].update(labels)
+        return wanted <= found.keys()
+
+    try:
+        support.wait_until(complete, 60, "each metric of jobs has a row")
+    except AssertionError:
+        raise SystemExit(f"no row of {sorted(wanted - found.keys())}")
+    return found
 
 
 def table(lines):
@@ -90,15 +116,19 @@ def write(folder):
         sections.append(f"\n## {name}\n\nReads {line[reads_at:].strip()}. Every {interval}, timeout "
                         f"{timeout}, once per {'database' if scope == 'database' else 'server'}.\n\n"
                         + table(lines))
-    daemon = support.Daemon(folder, config.read_text())
+    daemon = support.Daemon(folder, config.read_text() + f"jobs_state_directory: {folder}\n" + JOBS)
     support.wait_until(lambda: "pg_scrape_collector_success" in daemon.page(), 15, "collectors ran")
+    jobs = job_families(daemon)
     collected = set()
     for line in listed:
         page = support.run("metrics", "--config", config, "--collector", line.split()[0])[1]
         collected |= {n for n in families(page) if n not in common}
-    own = {n: f for n, f in families(daemon.page()).items() if n not in collected}
+    own = {n: f for n, f in families(daemon.page()).items()
+           if n not in collected and not n.startswith(OF_JOBS)}
     daemon.stop()
     postgres.stop()
+    sections.append("\n## jobs\n\nOf each server that has jobs in the configuration, see [jobs.md](jobs.md) "
+                    "and [scheduling.md](scheduling.md).\n\n" + table(rows(jobs)))
     sections.append("\n## the daemon itself\n\n" + table(rows(own)))
     return HEAD + "".join(sections)
 
