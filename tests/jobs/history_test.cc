@@ -68,8 +68,9 @@ class HistoryTest : public JobTest {
   void Clear(std::uint64_t seed) const;
   void Arrange();
   Order AnyOrder();
-  Told RunLeased(const Order& order);
-  Told RunHere(const Order& order);
+  Told RunLeased(const Order& order, Duration ttl);
+  // Leases for so long.
+  Told RunHere(const Order& order, Duration ttl);
 
   struct Child {
     pid_t pid = -1;
@@ -94,6 +95,8 @@ class HistoryTest : public JobTest {
   std::optional<PgClient> locker_;
   Layout layout_ = Layout::kGuarded;
   std::string story_;
+  // A run's own helper may find no server: the child ends with 2.
+  bool crashed_ = false;
   std::map<std::string, int> seen_;  // ends of runs, for the summary
 };
 
@@ -150,11 +153,11 @@ Order HistoryTest::AnyOrder() {
   return order;
 }
 
-Told HistoryTest::RunLeased(const Order& order) {
+Told HistoryTest::RunLeased(const Order& order, Duration ttl) {
   Runtime runtime;
   JobPolicy policy(*order.spec);
   for (const auto& [name, value] : order.options) policy.options.Set(name, value);
-  LeaseKeeper keeper(runtime, Target(), LeaseHolder(), 1s);
+  LeaseKeeper keeper(runtime, Target(), LeaseHolder(), ttl);
   Journal journal(runtime, "");
   RunRequest request(policy);
   request.arguments = order.arguments;
@@ -172,8 +175,8 @@ Told HistoryTest::RunLeased(const Order& order) {
   return {result.Text(), result.report.details};
 }
 
-Told HistoryTest::RunHere(const Order& order) {
-  if (order.leases) return RunLeased(order);
+Told HistoryTest::RunHere(const Order& order, Duration ttl) {
+  if (order.leases) return RunLeased(order, ttl);
   const RunResult result = Run(*order.spec, order.options, order.arguments);
   return {result.Text(), result.report.details};
 }
@@ -190,7 +193,8 @@ HistoryTest::Child HistoryTest::Start(const Order& order) {
     control_ = FakeControl();
     int code = 0;
     try {
-      const Told told = RunHere(order);
+      // Short ones, that others take over from those who are killed.
+      const Told told = RunHere(order, 1s);
       std::string text = told.text + '\0';
       for (const auto& [name, value] : told.details) text += name + '\0' + value + '\0';
       if (::write(ends[1], text.data(), text.size()) < 0) code = 1;
@@ -210,7 +214,9 @@ bool HistoryTest::Ended(Child& child) {
   if (::waitpid(child.pid, &status, WNOHANG) != child.pid) return false;
   child.pid = -1;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  EXPECT_TRUE(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << status;
+  EXPECT_TRUE(killed || (WIFEXITED(status) &&
+                         WEXITSTATUS(status) == (crashed_ ? WEXITSTATUS(status) & 2 : 0)))
+      << status;
   return true;
 }
 
@@ -252,12 +258,14 @@ void HistoryTest::Undisturbed() {
       if (--steps > 0) model_->Step();
     };
   }
-  const Told told = RunHere(order);
+  const Told told = RunHere(order, 30s);
   control_ = FakeControl();
   Tell(std::string(order.spec->name) + " here: " + told.text);
   ++seen_["here " + told.text.substr(0, 20)];
-  const bool waits = told.text == "busy" || told.text.starts_with("not begun: throttled");
-  EXPECT_TRUE(told.text == "ok" || told.text.starts_with("partial ") || (order.leases && waits))
+  const bool busy = order.leases && told.text == "busy";
+  // Un-archiving gives up on a chat that somebody holds on to.
+  const bool locked = locker_ && told.text.starts_with("error 55P03");
+  EXPECT_TRUE(told.text == "ok" || told.text.starts_with("partial ") || busy || locked)
       << told.text;
   Check(told);
   model_->SettleCopies();
@@ -278,6 +286,7 @@ void HistoryTest::Crash() {
 
 // One archiver or two, in processes of their own, and what may happen to them.
 void HistoryTest::Disturbed(bool may_crash) {
+  crashed_ = may_crash;
   std::vector<Order> orders(1, AnyOrder());
   if (Below(3) == 0) orders.push_back(AnyOrder());
   bool clients = Below(2) == 0;

@@ -38,7 +38,6 @@ class HubModel {
   std::string Problems(const std::string& cutoff);
 
   int pid() const { return client_.pid(); }
-  std::size_t size() const { return rows_.size(); }
 
  private:
   struct Message {
