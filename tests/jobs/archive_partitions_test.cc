@@ -115,18 +115,18 @@ TEST_F(ArchivePartitionsTest, NeedsTheOwner) {
             "stops: only the owner of public.messages_archive may add partitions");
   // A member of the owner is enough, and what it makes is the owner's.
   Exec(R"(
-    CREATE ROLE hub_owner;
-    GRANT CREATE, USAGE ON SCHEMA public TO hub_owner;
-    GRANT REFERENCES ON public.users, public.chat_sessions TO hub_owner;
-    GRANT hub_owner TO pgsteward_jobs;
-    ALTER TABLE public.messages_archive OWNER TO hub_owner;
+    CREATE ROLE archive_owner;
+    GRANT CREATE, USAGE ON SCHEMA public TO archive_owner;
+    GRANT REFERENCES ON public.users, public.chat_sessions TO archive_owner;
+    GRANT archive_owner TO pgsteward_jobs;
+    ALTER TABLE public.messages_archive OWNER TO archive_owner;
   )");
   EXPECT_EQ(Run(job_).Text(), "ok");
   EXPECT_EQ(Value("SELECT relowner::regrole FROM pg_class WHERE relname = "
                   "'messages_archive_y2001m02'"),
-            "hub_owner");
-  Exec("REASSIGN OWNED BY hub_owner TO postgres; DROP OWNED BY hub_owner");
-  Exec("DROP ROLE hub_owner");
+            "archive_owner");
+  Exec("REASSIGN OWNED BY archive_owner TO postgres; DROP OWNED BY archive_owner");
+  Exec("DROP ROLE archive_owner");
 }
 
 TEST_F(ArchivePartitionsTest, WaitsForWritersOnlyALittleAndTriesAgain) {
