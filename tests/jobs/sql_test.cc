@@ -90,9 +90,8 @@ TEST_F(SqlTest, ReadOnlyMeansIt) {
 TEST_F(SqlTest, TheDryRunExplains) {
   const RunResult dry = DryRun(kSql, {{"sql", "DELETE FROM public.things"}});
   EXPECT_EQ(dry.Text(), "ok");
-  EXPECT_THAT(dry.report.plan,
-              ElementsAre("run one delete statement in a transaction of its own",
-                          HasSubstr("Delete on things"), HasSubstr("Seq Scan")));
+  EXPECT_THAT(dry.report.plan, ElementsAre("run one delete statement in a transaction of its own",
+                                           HasSubstr("Delete on things"), HasSubstr("Seq Scan")));
   EXPECT_EQ(Count(), "5");
   EXPECT_EQ(DryRun(kSql, {{"sql", "DELETE FROM public.gone"}}).Text(),
             "error 42P01 relation \"public.gone\" does not exist");
