@@ -46,7 +46,13 @@ constexpr JobOption kOptions[] = {
              "may wait that long, and 50 in the others.",
      .least = 0,
      .most = 10'000},
-    kNiceOption,
+    {.name = "nice",
+     .kind = OptionKind::kNumber,
+     .fallback = "-1",
+     .help = "Rest after a batch, as a multiple of its duration; -1 is 1 in trigger mode respect, "
+             "where others wait for the batches, and 0.2 in the others.",
+     .least = -1,
+     .most = 100},
     {.name = "max_rows",
      .kind = OptionKind::kInteger,
      .fallback = "0",
@@ -123,6 +129,7 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
       std::max(static_cast<int>(options.Integer("batch_rows_most")), policy.pacing.first);
   policy.pacing.least = std::min(50, policy.pacing.first);
   policy.pacing.nice = options.Number("nice");
+  if (policy.pacing.nice < 0) policy.pacing.nice = respect ? 1 : 0.2;
   policy.most_rows = options.Integer("max_rows");
   // Halving the largest batch down to one row takes 17.
   policy.failures = 30;
