@@ -42,7 +42,7 @@ constexpr JobOption kOptions[] = {
     {.name = "batch_target_ms",
      .kind = OptionKind::kInteger,
      .fallback = "0",
-     .help = "Milliseconds that a batch should take; 0 is 15 in trigger mode respect, where others "
+     .help = "Milliseconds that a batch should take; 0 is 8 in trigger mode respect, where others "
              "may wait that long, and 50 in the others.",
      .least = 0,
      .most = 10'000},
@@ -122,12 +122,14 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
   BatchPolicy policy;
   const bool respect = ready.triggers.mode == TriggerMode::kRespect;
   long long target = options.Integer("batch_target_ms");
-  if (target == 0) target = respect ? 15 : 50;
+  // In mode respect the chats of a batch are locked until it ends: that is how long others may
+  // wait.
+  if (target == 0) target = respect ? 8 : 50;
   policy.pacing.target = std::chrono::milliseconds(target);
   policy.pacing.first = static_cast<int>(options.Integer("batch_rows"));
   policy.pacing.most =
       std::max(static_cast<int>(options.Integer("batch_rows_most")), policy.pacing.first);
-  policy.pacing.least = std::min(50, policy.pacing.first);
+  policy.pacing.least = std::min(respect ? 10 : 50, policy.pacing.first);
   policy.pacing.nice = options.Number("nice");
   if (policy.pacing.nice < 0) policy.pacing.nice = respect ? 1 : 0.2;
   policy.most_rows = options.Integer("max_rows");
