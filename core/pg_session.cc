@@ -1,9 +1,8 @@
 #include "core/pg_session.h"
 
-#include <random>
-
 #include "core/log.h"
 #include "core/pg_conninfo.h"
+#include "core/random.h"
 
 namespace pgsteward {
 
@@ -11,11 +10,6 @@ namespace {
 
 // A connection that breaks sooner counts as a failed attempt: something cuts them down.
 constexpr Duration kShortLife = std::chrono::seconds(2);
-
-double Random() {
-  static std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(generator);
-}
 
 }  // namespace
 
@@ -51,7 +45,7 @@ Task<void> PgSession::Run() {
       SetState(opened.error().state, ToText(opened.error().error));
     }
     ++failures;
-    const Duration pause = BackoffPause(backoff_, failures, Random());
+    const Duration pause = BackoffPause(backoff_, failures, RandomFraction());
     co_await SleepUntil(SteadyNow() + pause);
   }
 }

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/pg_error.h"
+#include "core/random.h"
 #include "jobs/throttle_facts.h"
 
 namespace pgsteward {
@@ -39,11 +40,6 @@ std::string HostName() {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   return host.data();
-}
-
-double Random() {
-  static std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
 bool WorthRetrying(const Error& error) {
@@ -335,7 +331,7 @@ void JobExecution::Conclude() {
   if (again && record_.due && record_.attempt <= request_.policy->retries) {
     record_.retry_at =
         record_.finished + std::chrono::duration_cast<WallTime::duration>(BackoffPause(
-                               request_.policy->retry_pause, record_.attempt, Random()));
+                               request_.policy->retry_pause, record_.attempt, RandomFraction()));
   }
   record_.report = report_;
   if (request_.confirmed_plan == request_.policy->PlanHash()) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <random>
 #include <utility>
 
 #include "core/log.h"
 #include "core/pg_conninfo.h"
+#include "core/random.h"
 
 namespace pgsteward {
 
@@ -23,11 +23,6 @@ constexpr Duration kPrunePause = std::chrono::hours(1);
 constexpr Duration kTimeout = std::chrono::seconds(10);
 // Of a stop: for giving leases back, after the runs.
 constexpr Duration kResignTime = std::chrono::seconds(1);
-
-double Random() {
-  static std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(generator);
-}
 
 JobsState StateOfError(const Error& error) {
   switch (error.code) {
@@ -123,7 +118,7 @@ Task<void> Scheduler::Run(Duration pause) {
       }
       SetState(StateOfError(wake.error()), ToText(wake.error()));
       ++failures;
-      until = SteadyNow() + BackoffPause(policy_.reconnect, failures, Random());
+      until = SteadyNow() + BackoffPause(policy_.reconnect, failures, RandomFraction());
     }
     changed_.Notify();
     const bool woken = co_await wake_.WaitUntil(until);
