@@ -88,6 +88,11 @@ std::string RunText(const RunRecord& run, WallTime due) {
 }
 
 std::string OutcomeOf(const JobFacts& facts, WallTime due) {
+  if (facts.from_journal) {
+    // It keeps the last run only.
+    const bool last = facts.state->last_due && SameMoment(*facts.state->last_due, due);
+    return last ? HarmlessLine(facts.state->last_status) : "unknown: only the database says";
+  }
   // Newest first, so that the last attempt speaks for all.
   for (const RunRecord& run : facts.runs) {
     if (run.due && SameMoment(*run.due, due)) return RunText(run, due);

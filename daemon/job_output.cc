@@ -1,5 +1,6 @@
 #include "daemon/job_output.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/duration.h"
@@ -223,6 +224,15 @@ std::string RunSummary(const RunRecord& run) {
   if (!why.empty()) text += "  reason: " + why + "\n";
   for (const auto& [name, value] : report.details) {
     text += "  " + HarmlessLine(name) + ": " + HarmlessLine(value) + "\n";
+  }
+  return text;
+}
+
+std::string PlanLines(const std::vector<std::string>& plan) {
+  std::string text;
+  for (const std::string& line : plan) {
+    const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    text += std::string(indent, ' ') + HarmlessLine(std::string_view(line).substr(indent)) + "\n";
   }
   return text;
 }

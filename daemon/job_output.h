@@ -20,6 +20,8 @@ struct ShownRun {
 std::string HistoryTable(const std::vector<ShownRun>& runs);
 // The end of one run.
 std::string RunSummary(const RunRecord& run);
+// The plan of a dry run; lines keep their indentation.
+std::string PlanLines(const std::vector<std::string>& plan);
 std::string NextTable(const JobFacts& job, const std::vector<DueTime>& due, WallTime now);
 std::string WhyNotText(const JobFacts& job, const WhyNot& why);
 

@@ -216,9 +216,7 @@ void ShowOutcome(ManualRun& run, const JobFacts& job, const RunOutcome& outcome)
     std::cout << RunSummary(outcome.record);
     return;
   }
-  for (const std::string& line : outcome.record.report.plan) {
-    std::cout << HarmlessLine(line) << "\n";
-  }
+  std::cout << PlanLines(outcome.record.report.plan);
   if (outcome.record.report.status != RunStatus::kOk) std::cout << RunSummary(outcome.record);
   std::cout << "plan " << run.policy().PlanHash();
   if (job.NeedsConfirmation()) {

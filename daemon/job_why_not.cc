@@ -28,8 +28,10 @@ struct Teller {
 
 void AddProblem(const Teller& tell, Reasons& reasons) {
   if (tell.facts.problem.empty()) return;
-  reasons.push_back("No job of server " + tell.facts.server +
-                    " can run now: " + HarmlessLine(tell.facts.problem) + ".");
+  const std::string problem = HarmlessLine(tell.facts.problem);
+  reasons.push_back(
+      "No job of server " + tell.facts.server + " can run now: " + problem +
+      (std::string_view(".?!").find(problem.back()) == std::string_view::npos ? "." : ""));
   if (tell.facts.from_journal) {
     reasons.push_back("What follows is what the daemon on this machine knew last.");
   }

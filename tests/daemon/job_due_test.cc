@@ -134,6 +134,12 @@ TEST_F(JobDueTest, KnowsNothingFromBeforeItWasRegistered) {
   EXPECT_EQ(Passed(5), "");
 }
 
+TEST_F(JobDueTest, KnowsTheLastOneFromTheJournal) {
+  facts_.from_journal = true;
+  facts_.runs.clear();
+  EXPECT_EQ(Passed(2), "25 02:00 ok\n24 02:00 unknown: only the database says\n");
+}
+
 TEST_F(JobDueTest, CountsWhatWasMissed) {
   EXPECT_EQ(MissedText(state()), "");
   state().counters = {{"missed.paused", 3}, {"missed.window", 1}, {"runs.ok", 7}};

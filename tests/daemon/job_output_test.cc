@@ -177,6 +177,11 @@ TEST_F(JobOutputTest, SummaryOfARun) {
                 std::string(kHarmless) + "\n");
 }
 
+TEST_F(JobOutputTest, Plan) {
+  EXPECT_EQ(PlanLines({"delete 3 rows", "  in 2026-09: 3", "", kHostile}),
+            "delete 3 rows\n  in 2026-09: 3\n\n" + std::string(kHarmless) + "\n");
+}
+
 TEST_F(JobOutputTest, Progress) {
   JobReport report;
   report.rows_done = 12000;

@@ -169,6 +169,12 @@ TEST_F(JobWhyNotTest, DatabaseAway) {
                 std::string(kNotDue));
 }
 
+TEST_F(JobWhyNotTest, AProblemThatIsAQuestion) {
+  facts_.problem = "no such file\n\tIs the server running?";
+  EXPECT_EQ(Reasons().substr(0, Reasons().find('\n')),
+            "No job of server hub can run now: no such file Is the server running?");
+}
+
 TEST_F(JobWhyNotTest, ThePassedDueTimesAndWhatWasMissed) {
   state().counters["missed.overlap"] = 2;
   const WhyNot why = ExplainWhyNot(facts_, now_);
