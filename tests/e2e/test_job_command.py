@@ -325,6 +325,33 @@ its next due time.
             0, "Run RUN of HOLDER began at TIME (AGE) and went away without a word; the daemon that"
             " leads will call it aborted."))
 
+    def test_beside_a_daemon(self):
+        self.write_config(more="jobs_lease: 3s\n")
+        daemon = support.Daemon(self.root, self.config.read_text())
+        try:
+            support.wait_until(lambda: self.json("list")["jobs"][0]["known"], 20,
+                               "the daemon has seen the jobs")
+            paused = 'pgsteward_job_paused{server="hub",job_name="cleanup"}'
+            self.assertEqual(self.job("pause", "cleanup", "--for", "1h")[0], 0)
+            daemon.wait_sample(paused, 1)
+            self.assertEqual(self.job("resume", "cleanup")[0], 0)
+            daemon.wait_sample(paused, 0)
+            self.assertEqual(times_out(self.job("why-not", "quick")[1]), """\
+It is not enabled: set enabled: true below jobs: quick: in the configuration, or run it by hand: \
+pgsteward job run quick.
+It has no schedule and runs only by hand: pgsteward job run quick.
+""")
+            command = self.start("sleep")
+            self.wait_for(SLEEPING, "1", "the job runs")
+            command.kill()
+            # Its server process sleeps on, and holds the lease's row so long.
+            support.wait_until(
+                lambda: self.json("history", "sleep")["runs"][0]["status"] == "aborted", 60,
+                "the daemon calls the lost run aborted")
+            self.assertEqual(self.job("run", "quick")[0], 0)
+        finally:
+            daemon.stop()
+
     def test_progress_on_a_terminal(self):
         self.add_sessions()
         self.write_config(cleanup="nice: 30\n    confirm: false")
