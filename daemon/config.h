@@ -11,8 +11,8 @@
 #include "collectors/collector.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "jobs/job_policy.h"
 #include "jobs/registry.h"
+#include "jobs/runner/job_policy.h"
 
 namespace pgsteward {
 

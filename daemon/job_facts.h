@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "jobs/decision.h"
-#include "jobs/job_store.h"
-#include "jobs/lease.h"
+#include "jobs/runner/decision.h"
+#include "jobs/runner/job_store.h"
+#include "jobs/runner/lease.h"
 
 namespace pgsteward {
 

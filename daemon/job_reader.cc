@@ -1,7 +1,7 @@
 #include "daemon/job_reader.h"
 
-#include "jobs/execution.h"
-#include "jobs/journal.h"
+#include "jobs/runner/execution.h"
+#include "jobs/runner/journal.h"
 
 namespace pgsteward {
 

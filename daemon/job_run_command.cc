@@ -15,7 +15,7 @@
 #include "daemon/job_reader.h"
 #include "daemon/job_times.h"
 #include "daemon/operating.h"
-#include "jobs/execution.h"
+#include "jobs/runner/execution.h"
 
 namespace pgsteward {
 

@@ -2,7 +2,7 @@
 
 #include "core/terminal_text.h"
 #include "daemon/job_times.h"
-#include "jobs/execution.h"
+#include "jobs/runner/execution.h"
 
 namespace pgsteward {
 

@@ -1,7 +1,7 @@
 #include "daemon/operating.h"
 
 #include "daemon/measuring.h"
-#include "jobs/job_metrics.h"
+#include "jobs/runner/job_metrics.h"
 
 namespace pgsteward {
 

@@ -8,7 +8,7 @@
 #include "core/store.h"
 #include "core/task_group.h"
 #include "daemon/config.h"
-#include "jobs/scheduler.h"
+#include "jobs/runner/scheduler.h"
 
 namespace pgsteward {
 

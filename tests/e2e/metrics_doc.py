@@ -63,7 +63,7 @@ def rows(found):
 
 def job_families(daemon):
     """Of several pages: some rows are there only while a job is held."""
-    source = (support.ROOT / "jobs/job_metrics.cc").read_text()
+    source = (support.ROOT / "jobs/runner/job_metrics.cc").read_text()
     wanted = set(re.findall(rf'"((?:{"|".join(OF_JOBS)})\w+)"', source))
     found = {}
 

@@ -1,0 +1,45 @@
+// Deleting rows of the archive in batches.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "jobs/archive/archive_walk.h"
+#include "jobs/archive/partition_plan.h"
+#include "jobs/archive/purge_scope.h"
+#include "jobs/batches.h"
+
+namespace pgsteward {
+
+// The rows of `scope` whose created_at is in one of `windows`, but those under a hold.
+class PurgeBatches : public BatchWork {
+ public:
+  // `windows`: in order, at least one.
+  PurgeBatches(const PurgeScope& scope, std::vector<TimeRange> windows);
+
+  Task<Result<BatchOutcome>> Run(JobSession& db, int size) override;
+  void Committed() override { walk_.MoveTo(last_at_, last_id_); }
+  Task<Result<void>> Quarantine(JobSession& db) override;
+  void Rewind() override { Enter(0); }
+
+ private:
+  void Enter(std::size_t window);
+
+  const PurgeScope& scope_;
+  std::vector<TimeRange> windows_;
+  std::size_t window_ = 0;
+  ArchiveWalk walk_;
+  std::string last_at_;
+  std::string last_id_;
+};
+
+// From the options that the jobs on the archive share: batch_target_ms, nice.
+BatchPolicy ArchiveBatchPolicy(const JobOptions& options);
+
+// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
+// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
+// for transactions without triggers: whoever may create in public could put an operator there.
+std::pair<std::string, std::string> TriggerSearchPath();
+
+}  // namespace pgsteward
