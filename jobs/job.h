@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "core/process.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -89,6 +90,18 @@ struct Backlog {
 using BacklogFunction = Task<Result<Backlog>> (*)(JobSession& db, const JobOptions& options,
                                                   const std::string& time_zone);
 
+// What a job's metrics of its own subject are made from.
+struct SubjectContext {
+  Runtime& runtime;
+  const JobOptions& options;
+  std::string server;  // its name in the configuration
+  std::string job;     // its name in the configuration
+};
+// Families about what the job looks after (backups that lie in a folder), independent of its runs:
+// the daemon reads them from its start on, every minute, also while the database is away. Samples
+// without the labels server and job_name; those are added.
+using SubjectFunction = Task<Result<Families>> (*)(SubjectContext context);
+
 struct JobSpec {
   std::string_view name;                 // the word: file, configuration type, docs section
   std::string_view summary;              // for people, one line
@@ -107,6 +120,7 @@ struct JobSpec {
   std::string_view throttle_table = {};
   JobFunction run = nullptr;
   BacklogFunction backlog = nullptr;
+  SubjectFunction subject = nullptr;
 };
 
 }  // namespace pgsteward
