@@ -296,7 +296,8 @@ Task<void> JobExecution::Body() {
                      record_.run_id,
                      request_.policy->zone.name(),
                      request_.dry_run,
-                     request_.arguments};
+                     request_.arguments,
+                     request_.policy->server};
   auto checked = co_await CheckGates();
   if (!checked) {
     outcome_.emplace(checked.error());
