@@ -72,7 +72,7 @@ class Trees {
       case 2:
         return Json(static_cast<long long>(random_()) - (1LL << 31));
       case 3:
-        return Json(static_cast<double>(random_()) / 1024);
+        return Json(static_cast<double>(random_() % 4096) / 4);
       case 4:
         return Json(Word());
       case 5: {

@@ -202,7 +202,7 @@ TEST(Manifest, SaysWhatIsWrong) {
             "no good manifest: the format of hub-16384.dump.zst.age is neither custom nor plain");
   EXPECT_EQ(wrong("\"verdict\": \"proven\"", "\"verdict\": \"perhaps\""),
             "no good manifest: a verdict is neither proven nor failed");
-  EXPECT_EQ(WhatIsWrong(Sealed("{\n  \"format\": 1,,\n")).substr(0, 26),
+  EXPECT_EQ(WhatIsWrong(Sealed("{\n  \"format\": 1,,\n")).substr(0, 27),
             "no good manifest: no JSON: ");
 }
 
@@ -238,7 +238,7 @@ TEST(Manifest, WhatIsReadOfChangedTextIsWrittenAsItWasRead) {
   const std::string bytes = "{}[]\":,0123456789-truefalsenull\\ueE.+ \nxyz/";
   std::mt19937 random(13);
   int read = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 3'000; ++i) {
     std::string changed = front;
     for (unsigned n = 1 + random() % 3; n > 0; --n) {
       changed[random() % (front.size() - 2)] = bytes[random() % bytes.size()];
