@@ -47,6 +47,7 @@ void Describe(Fields& fields, BackupDatabase& database) {
   fields("settings", database.settings);
   fields("acl", database.acl);
   fields("invalid_indexes", database.invalid_indexes);
+  fields("unvalidated_constraints", database.unvalidated_constraints);
 }
 
 template <class Fields>

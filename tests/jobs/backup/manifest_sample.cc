@@ -49,6 +49,7 @@ Manifest SampleManifest(std::string id, std::string server) {
   hub.settings = {{"hub search_path", "public"}};
   hub.acl = "GRANT CONNECT ON DATABASE hub TO app";
   hub.invalid_indexes = {"public.half_built"};
+  hub.unvalidated_constraints = {"public.messages.old_rows"};
   manifest.databases = {hub};
   manifest.files = {{"RESTORE.txt", 2'000, std::string(64, 'a')},
                     {"globals.sql.zst.age", 3'000, std::string(64, 'b')},

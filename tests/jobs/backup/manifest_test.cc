@@ -56,7 +56,8 @@ constexpr std::string_view kSample =
         {"name": "hub search_path", "text": "public"}
       ],
       "acl": "GRANT CONNECT ON DATABASE hub TO app",
-      "invalid_indexes": ["public.half_built"]
+      "invalid_indexes": ["public.half_built"],
+      "unvalidated_constraints": ["public.messages.old_rows"]
     }
   ],
   "files": [
