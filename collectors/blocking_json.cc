@@ -4,31 +4,13 @@
 #include <string_view>
 
 #include "collectors/blocking_report.h"
-#include "core/utf8.h"
+#include "core/json.h"
 
 namespace pgsteward {
 
 namespace {
 
 constexpr int kSchemaVersion = 1;
-
-std::string Quoted(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : ValidUtf8(text)) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      constexpr std::string_view kDigits = "0123456789abcdef";
-      quoted += "\\u00";
-      quoted += kDigits[static_cast<std::size_t>(c) >> 4];
-      quoted += kDigits[static_cast<std::size_t>(c) & 0xF];
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + '"';
-}
 
 std::string Number(std::optional<double> seconds) {
   if (!seconds) return "null";
@@ -42,12 +24,12 @@ std::string Number(std::optional<double> seconds) {
 class JsonObject {
  public:
   JsonObject& Raw(std::string_view name, const std::string& json) {
-    text_ += (text_.empty() ? "" : ",") + Quoted(name) + ":" + json;
+    text_ += (text_.empty() ? "" : ",") + JsonQuoted(name) + ":" + json;
     return *this;
   }
   // What is not known is null.
   JsonObject& Text(std::string_view name, const std::string& value) {
-    return Raw(name, value.empty() ? "null" : Quoted(value));
+    return Raw(name, value.empty() ? "null" : JsonQuoted(value));
   }
   JsonObject& Count(std::string_view name, long long value) {
     return Raw(name, std::to_string(value));

@@ -91,8 +91,9 @@ boost::system::result<LoadedConfig, std::vector<ConfigProblem>> LoadConfig(
 // The effective configuration as YAML, secrets as "<secret>", to be read back by LoadConfig.
 std::string PrintConfig(const Config& config);
 
-// Whether everything that jobs depend on is the same in both, passwords included.
-bool SameJobs(const Config& one, const Config& other);
+// Everything that the jobs of a server depend on, passwords included: to be compared, never shown.
+// Empty when it has none.
+std::string JobsEssence(const Config& config, const ServerConfig& server);
 
 // The effective settings of a collector.
 std::chrono::seconds IntervalOf(const Config& config, const CollectorSpec& spec);

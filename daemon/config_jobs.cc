@@ -221,6 +221,7 @@ void ReadJob(const Reading& reading, ConfigMap& map, const Located<std::string>&
   policy.name = name.value;
   if (const auto enabled = map.Switch("enabled")) policy.enabled = enabled->value;
   ReadServerOf(reading, map, job);
+  policy.server = job.server;
   ReadZone(reading, map, job);
   ReadTimetable(map, job);
   policy.window = ReadWindows(map, "window", policy.zone, job.window);

@@ -67,22 +67,6 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   return text;
 }
 
-// What jobs depend on, as text.
-std::string Essence(const Config& config) {
-  std::string text = PrintJobs(config, SecretText::kPlain);
-  for (const ServerConfig& server : config.servers) {
-    const bool used = std::any_of(config.jobs.begin(), config.jobs.end(),
-                                  [&](const JobConfig& job) { return job.server == server.name; });
-    if (!used) continue;
-    for (const std::string* part : {&server.name, &server.conninfo, &server.password_file,
-                                    &server.jobs_conninfo, &server.jobs_password_file}) {
-      text += Quoted(*part) + "\n";
-    }
-    text += FormatDuration(server.connect_timeout) + "\n";
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string PrintJobs(const Config& config, SecretText secrets) {
@@ -94,6 +78,16 @@ std::string PrintJobs(const Config& config, SecretText secrets) {
   return text;
 }
 
-bool SameJobs(const Config& one, const Config& other) { return Essence(one) == Essence(other); }
+std::string JobsEssence(const Config& config, const ServerConfig& server) {
+  Config only = config;
+  std::erase_if(only.jobs, [&server](const JobConfig& job) { return job.server != server.name; });
+  if (only.jobs.empty()) return {};
+  std::string text = PrintJobs(only, SecretText::kPlain);
+  for (const std::string* part : {&server.name, &server.conninfo, &server.password_file,
+                                  &server.jobs_conninfo, &server.jobs_password_file}) {
+    text += Quoted(*part) + "\n";
+  }
+  return text + FormatDuration(server.connect_timeout) + "\n";
+}
 
 }  // namespace pgsteward

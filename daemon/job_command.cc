@@ -3,11 +3,11 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <iostream>
 
 #include "core/duration.h"
+#include "core/host.h"
 #include "core/task_group.h"
 #include "daemon/commands.h"
 #include "daemon/job_choice.h"
@@ -15,6 +15,8 @@
 #include "daemon/job_reader.h"
 #include "daemon/job_times.h"
 #include "daemon/operating.h"
+#include "jobs/runner/job_store.h"
+#include "jobs/runner/run_store.h"
 
 namespace pgsteward {
 
@@ -80,9 +82,7 @@ std::string Who() {
   } else {
     user = std::to_string(::geteuid());
   }
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return user + "@" + host.data();
+  return user + "@" + HostName();
 }
 
 // Until when --for and --until say; empty: until it is resumed.

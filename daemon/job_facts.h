@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "jobs/runner/decision.h"
-#include "jobs/runner/job_store.h"
+#include "jobs/runner/run_record.h"
 #include "jobs/runner/lease.h"
 
 namespace pgsteward {

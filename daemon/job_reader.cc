@@ -1,7 +1,9 @@
 #include "daemon/job_reader.h"
 
 #include "jobs/runner/execution.h"
+#include "jobs/runner/job_store.h"
 #include "jobs/runner/journal.h"
+#include "jobs/runner/run_store.h"
 
 namespace pgsteward {
 
@@ -74,7 +76,7 @@ Task<Result<void>> ReadFacts(JobSession& db, std::vector<JobFacts>& jobs, FactsD
 
 Result<void> StatesFromJournal(Runtime& runtime, const std::string& path,
                                std::vector<JobFacts>& jobs) {
-  Journal journal(runtime, path);
+  Journal journal(runtime, path, Journal::Use::kReadOnly);
   auto read = journal.Peek();
   if (!read) return read;
   TakeStates(journal.states(), jobs);
@@ -84,7 +86,7 @@ Result<void> StatesFromJournal(Runtime& runtime, const std::string& path,
 
 std::vector<RunRecord> UntoldRuns(Runtime& runtime, const std::string& path,
                                   const std::string& job) {
-  Journal journal(runtime, path);
+  Journal journal(runtime, path, Journal::Use::kReadOnly);
   std::vector<RunRecord> runs;
   if (!journal.Peek()) return runs;
   for (const RunRecord& run : journal.untold()) {

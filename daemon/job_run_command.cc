@@ -16,6 +16,7 @@
 #include "daemon/job_times.h"
 #include "daemon/operating.h"
 #include "jobs/runner/execution.h"
+#include "jobs/runner/job_store.h"
 
 namespace pgsteward {
 
@@ -229,8 +230,10 @@ void ShowOutcome(ManualRun& run, const JobFacts& job, const RunOutcome& outcome)
 Task<void> Execute(Runtime& runtime, ManualRun& run, const JobFacts& job) {
   const PgTarget target = JobTarget(*run.choice.server);
   LeaseKeeper keeper(runtime, target, LeaseHolder(), run.choice.loaded->config.jobs_lease);
-  // The daemon's file is the daemon's: a run by hand keeps nothing of its own.
-  Journal journal(runtime, "");
+  // It knows which server the jobs ran on last.
+  const std::string path = SchedulerPolicyOf(run.choice.loaded->config, *run.choice.server).journal;
+  Journal journal(runtime, path, Journal::Use::kReadOnly);
+  if (auto known = journal.Peek(); !known) Complain("journal of jobs", known.error());
   RunRequest request(run.policy());
   request.dry_run = run.options.dry_run;
   request.arguments = run.arguments;

@@ -1,5 +1,8 @@
 #include "daemon/operating.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "daemon/measuring.h"
 #include "jobs/runner/job_metrics.h"
 
@@ -40,20 +43,26 @@ SchedulerPolicy SchedulerPolicyOf(const Config& config, const ServerConfig& serv
   return policy;
 }
 
-Operating::Operating(Runtime& runtime, const Config& config, Store& store)
-    : runtime_(runtime), config_(config), store_(store), watches_(runtime), stops_(runtime) {
-  for (const ServerConfig& server : config_.servers) {
-    SchedulerPolicy policy = SchedulerPolicyOf(config_, server);
-    if (policy.jobs.empty()) continue;
-    schedulers_.push_back(std::make_unique<Scheduler>(runtime_, std::move(policy)));
-  }
-}
+struct Operating::Unit {
+  Unit(Runtime& runtime, std::string text, SchedulerPolicy policy)
+      : essence(std::move(text)), scheduler(runtime, std::move(policy)), watch(runtime) {}
 
-void Operating::Start() {
-  for (const auto& scheduler : schedulers_) {
-    scheduler->Start();
-    watches_.Spawn("watch of jobs on " + scheduler->server(), Watch(*scheduler));
-  }
+  std::string essence;  // JobsEssence
+  Scheduler scheduler;
+  TaskGroup watch;
+  bool ended = false;
+};
+
+Operating::Operating(Runtime& runtime, Store& store)
+    : runtime_(runtime), store_(store), stops_(runtime) {}
+
+Operating::~Operating() = default;
+
+void Operating::StartUnit(std::string essence, SchedulerPolicy policy) {
+  units_.push_back(std::make_unique<Unit>(runtime_, std::move(essence), std::move(policy)));
+  Unit& unit = *units_.back();
+  unit.scheduler.Start();
+  unit.watch.Spawn("watch of jobs on " + unit.scheduler.server(), Watch(unit.scheduler));
 }
 
 Task<void> Operating::Watch(Scheduler& scheduler) {
@@ -65,39 +74,85 @@ Task<void> Operating::Watch(Scheduler& scheduler) {
   }
 }
 
-Task<void> Operating::StopOne(Scheduler& scheduler, Deadline deadline) {
-  const bool ended = co_await scheduler.Stop(deadline);
-  ended_ = ended_ && ended;
+Task<void> Operating::StopOne(Unit& unit, Deadline deadline) {
+  const bool ended = co_await unit.scheduler.Stop(deadline);
+  unit.watch.Stop();
+  const bool unwatched = co_await unit.watch.Join(deadline + kCancelTime);
+  unit.ended = ended && unwatched;
+}
+
+Task<bool> Operating::StopSome(std::vector<Unit*> units, Deadline deadline) {
+  for (Unit* unit : units) {
+    stops_.Spawn("end of jobs on " + unit->scheduler.server(), StopOne(*unit, deadline));
+  }
+  const bool joined = co_await stops_.Join(deadline + 2 * kCancelTime);
+  const bool all = std::all_of(units.begin(), units.end(), [](Unit* unit) { return unit->ended; });
+  if (joined) std::erase_if(units_, [](const auto& unit) { return unit->ended; });
+  co_return joined&& all;
+}
+
+Task<bool> Operating::Become(Config config, Deadline deadline) {
+  std::vector<Unit*> outdated;
+  for (const auto& unit : units_) {
+    const bool same =
+        std::any_of(config.servers.begin(), config.servers.end(),
+                    [&](const ServerConfig& s) { return JobsEssence(config, s) == unit->essence; });
+    if (!same) outdated.push_back(unit.get());
+  }
+  const bool ended = co_await StopSome(std::move(outdated), deadline);
+  for (const ServerConfig& server : config.servers) {
+    std::string essence = JobsEssence(config, server);
+    const bool there = std::any_of(units_.begin(), units_.end(), [&](const auto& unit) {
+      return unit->essence == essence || unit->scheduler.server() == server.name;
+    });
+    if (!essence.empty() && !there) {
+      StartUnit(std::move(essence), SchedulerPolicyOf(config, server));
+    }
+  }
+  co_return ended;
 }
 
 Task<bool> Operating::Stop(Deadline deadline) {
-  if (stopped_) co_return ended_;
-  stopped_ = true;
-  for (const auto& scheduler : schedulers_) {
-    stops_.Spawn("end of jobs on " + scheduler->server(), StopOne(*scheduler, deadline));
-  }
-  const bool all = co_await stops_.Join(deadline + kCancelTime);
-  watches_.Stop();
-  const bool unwatched = co_await watches_.Join(deadline + kCancelTime);
-  ended_ = ended_ && all && unwatched;
-  co_return ended_;
+  std::vector<Unit*> all;
+  for (const auto& unit : units_) all.push_back(unit.get());
+  co_return co_await StopSome(std::move(all), deadline);
 }
 
 Families Operating::SelfMetrics() const {
   Families families;
-  for (const auto& scheduler : schedulers_) {
+  for (const auto& unit : units_) {
     // Families of the same name are put together by the store.
-    for (auto& family : JobMetrics(*scheduler)) families.push_back(std::move(family));
+    for (auto& family : JobMetrics(unit->scheduler)) families.push_back(std::move(family));
+    for (auto& family : unit->scheduler.Subjects()) families.push_back(std::move(family));
   }
   return families;
 }
 
+int Operating::jobs() const {
+  std::size_t jobs = 0;
+  for (const auto& unit : units_) jobs += unit->scheduler.Jobs().size();
+  return static_cast<int>(jobs);
+}
+
 int Operating::running() const {
   int running = 0;
-  for (const auto& scheduler : schedulers_) {
-    for (const JobStatus& job : scheduler->Jobs()) running += job.running ? 1 : 0;
+  for (const auto& unit : units_) {
+    for (const JobStatus& job : unit->scheduler.Jobs()) running += job.running ? 1 : 0;
   }
   return running;
+}
+
+bool Operating::Same(const Config& config) const {
+  std::size_t wanted = 0;
+  for (const ServerConfig& server : config.servers) {
+    const std::string essence = JobsEssence(config, server);
+    if (essence.empty()) continue;
+    ++wanted;
+    const bool there = std::any_of(units_.begin(), units_.end(),
+                                   [&](const auto& unit) { return unit->essence == essence; });
+    if (!there) return false;
+  }
+  return wanted == units_.size();
 }
 
 }  // namespace pgsteward

@@ -1,8 +1,8 @@
-// The jobs of one configuration, a scheduler for each server that has some: built whole, started,
-// stopped whole.
+// The jobs of the configuration, a scheduler for each server that has some.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/store.h"
@@ -20,32 +20,36 @@ SchedulerPolicy SchedulerPolicyOf(const Config& config, const ServerConfig& serv
 
 class Operating {
  public:
-  // `config` is copied; `store` must outlive this.
-  Operating(Runtime& runtime, const Config& config, Store& store);
+  // `store` must outlive this.
+  Operating(Runtime& runtime, Store& store);
+  ~Operating();
 
-  void Start();
+  // Makes the jobs those of `config`: schedulers of servers about which something has changed, or
+  // that have no jobs any more, are stopped as Stop() says, the others go on undisturbed. False
+  // when one did not end in time: then it is neither forgotten nor started anew.
+  Task<bool> Become(Config config, Deadline deadline);
   // Lets runs reach a safe point, then ends every task; false when one did not end in time. Takes
-  // up to a second longer than the deadline. Once stopped it says the same again, at once.
+  // up to a second longer than the deadline.
   Task<bool> Stop(Deadline deadline);
 
-  // pgsteward_job_* and pgsteward_jobs_* of all servers.
+  // pgsteward_job_* and pgsteward_jobs_* of all servers, and what jobs look after.
   Families SelfMetrics() const;
-  int jobs() const { return static_cast<int>(config_.jobs.size()); }
+  int jobs() const;
   int running() const;
-  // Whether `other` asks for exactly these jobs.
-  bool Same(const Config& other) const { return SameJobs(config_, other); }
+  // Whether `config` asks for exactly these jobs.
+  bool Same(const Config& config) const;
 
  private:
+  struct Unit;
+  void StartUnit(std::string essence, SchedulerPolicy policy);
   Task<void> Watch(Scheduler& scheduler);
-  Task<void> StopOne(Scheduler& scheduler, Deadline deadline);
+  Task<void> StopOne(Unit& unit, Deadline deadline);
+  // Stops these, and forgets those that ended.
+  Task<bool> StopSome(std::vector<Unit*> units, Deadline deadline);
 
   Runtime& runtime_;
-  Config config_;
   Store& store_;
-  std::vector<std::unique_ptr<Scheduler>> schedulers_;
-  bool stopped_ = false;
-  bool ended_ = true;
-  TaskGroup watches_;
+  std::vector<std::unique_ptr<Unit>> units_;
   TaskGroup stops_;
 };
 

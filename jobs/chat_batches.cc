@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/pg_text.h"
+
 namespace pgsteward {
 
 namespace {
@@ -68,12 +70,6 @@ Task<Result<std::vector<ChatCount>>> ReadCounts(Database& db, std::string sql, P
     chats.push_back(std::move(chat));
   }
   co_return chats;
-}
-
-std::string ArrayOf(const std::vector<std::string>& plain) {
-  std::string array = "{";
-  for (const std::string& each : plain) array += (array.size() > 1 ? "," : "") + each;
-  return array + "}";
 }
 
 }  // namespace
@@ -147,7 +143,7 @@ Task<Result<std::vector<ChatCount>>> ChatBatches::Next(JobSession& db, int size)
   if (!again_.empty()) {
     if (again_done_) co_return std::vector<ChatCount>();
     sql = CountSql(kThese, shape_);
-    values.emplace_back(ArrayOf(again_));
+    values.emplace_back(ArrayText(again_));
   } else {
     if (Done()) co_return std::vector<ChatCount>();
     pending_.asked = static_cast<int>(std::min<long long>(size, most_ - checked));
@@ -159,7 +155,7 @@ Task<Result<std::vector<ChatCount>>> ChatBatches::Next(JobSession& db, int size)
 }
 
 Task<Result<long long>> ChatBatches::Fix(JobSession& db, std::vector<std::string> suspects) {
-  PgValues ids = {ArrayOf(suspects)};
+  PgValues ids = {ArrayText(suspects)};
   auto locked = co_await db.Query(std::string(kLockSql), std::move(ids), kTimeout);
   if (!locked) co_return locked.error();
   std::vector<std::string> held;
@@ -167,7 +163,7 @@ Task<Result<long long>> ChatBatches::Fix(JobSession& db, std::vector<std::string
   for (const std::string& id : suspects) {
     if (std::find(held.begin(), held.end(), id) == held.end()) pending_.skipped.push_back(id);
   }
-  PgValues values = {ArrayOf(held)};
+  PgValues values = {ArrayText(held)};
   auto chats = co_await ReadCounts(db, CountSql(kThese, shape_), std::move(values));
   if (!chats) co_return chats.error();
   std::vector<std::string> wrong;
@@ -178,7 +174,7 @@ Task<Result<long long>> ChatBatches::Fix(JobSession& db, std::vector<std::string
     counts.push_back(std::to_string(RightCount(chat, shape_.rule)));
   }
   if (wrong.empty()) co_return 0LL;
-  PgValues right = {ArrayOf(wrong), ArrayOf(counts)};
+  PgValues right = {ArrayText(wrong), ArrayText(counts)};
   auto updated = co_await db.Query(std::string(kUpdateSql), std::move(right), kTimeout);
   if (!updated) co_return updated.error();
   co_return static_cast<long long>(wrong.size());

@@ -77,6 +77,7 @@ struct JobContext {
   bool dry_run = false;   // change nothing, fill report.plan
   // Arguments of this one run (`job run NAME --arg name=value`), for jobs that take some.
   std::map<std::string, std::string> arguments = {};
+  std::string server = {};  // its name in the configuration
 };
 
 // An error fails the run; kBusy of Fence() included. What was done until then is in `report`.

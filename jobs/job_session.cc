@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/pg_conninfo.h"
+#include "core/pg_text.h"
 
 namespace pgsteward {
 
@@ -14,14 +15,6 @@ constexpr Duration kControlTimeout = std::chrono::seconds(30);
 
 std::string Milliseconds(Duration d) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
-}
-
-// Names and values come from our own code; quoted all the same. E'' because the whole script is
-// read before its SET of standard_conforming_strings is done.
-std::string Literal(const std::string& text) {
-  std::string literal = "E'";
-  for (const char c : text) literal += std::string(c == '\'' || c == '\\' ? 2 : 1, c);
-  return literal + "'";
 }
 
 std::string BeginSql(const TransactionSettings& settings) {
@@ -37,7 +30,8 @@ std::string BeginSql(const TransactionSettings& settings) {
   sql += "SET LOCAL lock_timeout = " + Milliseconds(settings.lock_timeout) + ";";
   sql += "SET LOCAL idle_in_transaction_session_timeout = '30s';";
   for (const auto& [name, value] : settings.local) {
-    sql += "SELECT pg_catalog.set_config(" + Literal(name) + ", " + Literal(value) + ", true);";
+    sql += "SELECT pg_catalog.set_config(" + QuoteLiteral(name) + ", " + QuoteLiteral(value) +
+           ", true);";
   }
   sql += "SET LOCAL statement_timeout = " + Milliseconds(settings.timeout - margin);
   return sql;

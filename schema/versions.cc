@@ -5,6 +5,7 @@
 #include <regex>
 #include <stdexcept>
 
+#include "core/pg_text.h"
 #include "schema/embedded.h"
 
 namespace pgsteward {
@@ -72,12 +73,7 @@ std::string_view TrimRight(std::string_view text) {
 }  // namespace
 
 std::string RelationsArray(const SchemaVersion& version) {
-  std::string array = "{";
-  for (const std::string_view name : version.relations) {
-    if (array.size() > 1) array += ',';
-    array += name;
-  }
-  return array + '}';
+  return ArrayText({version.relations.begin(), version.relations.end()});
 }
 
 const SchemaComponent& HubSchema() {

@@ -1,5 +1,5 @@
+#include "core/pg_text.h"
 #include "jobs/archive/archive_tables.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

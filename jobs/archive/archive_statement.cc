@@ -1,7 +1,7 @@
 #include "jobs/archive/archive_statement.h"
 
+#include "core/pg_text.h"
 #include "jobs/archive/holds.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

@@ -3,9 +3,9 @@
 #include <charconv>
 #include <optional>
 
+#include "core/pg_text.h"
 #include "jobs/archive/holds.h"
 #include "jobs/retry.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 
@@ -43,15 +43,6 @@ WHERE a.oid = to_regclass('public.messages_archive') AND a.relkind = 'p'
 ORDER BY 2
 )sql";
 
-std::string Literal(std::string_view text) {
-  std::string literal = "E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') literal += '\\';
-    literal += c;
-  }
-  return literal + "'";
-}
-
 // In front of the owner's own comment, which comes back when the partition stays.
 std::string Marked(const ArchivePartition& partition) {
   return std::string(kMark) + std::to_string(partition.range.from) + std::string(kMarkMiddle) +
@@ -80,7 +71,7 @@ std::optional<Mark> ParseMark(std::string_view text) {
 }
 
 std::string CommentSql(const std::string& table, const std::string& comment) {
-  return "COMMENT ON TABLE " + table + " IS " + (comment.empty() ? "NULL" : Literal(comment));
+  return "COMMENT ON TABLE " + table + " IS " + (comment.empty() ? "NULL" : QuoteLiteral(comment));
 }
 
 std::string WhyLeft(const PartitionRows& rows) {

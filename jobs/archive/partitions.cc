@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "core/pg_text.h"
 #include "core/wait.h"
 #include "jobs/retry.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

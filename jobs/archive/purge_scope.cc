@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "core/pg_text.h"
 #include "jobs/archive/backup_interlock.h"
 #include "jobs/cutoff.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "jobs/sql_text.h"
+#include "core/pg_text.h"
 
 namespace pgsteward {
 

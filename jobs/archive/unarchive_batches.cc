@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "core/pg_text.h"
 #include "jobs/archive/holds.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

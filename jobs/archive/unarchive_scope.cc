@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "core/pg_text.h"
 #include "jobs/archive/purge_scope.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/pg_text.h"
+
 namespace pgsteward {
 
 namespace {
@@ -36,12 +38,6 @@ std::string WithSchema(std::string_view sql, const std::string& schema) {
   constexpr std::string_view kWord = "PGCRYPTO";
   text.replace(text.find(kWord), kWord.size(), schema);
   return text;
-}
-
-std::string ArrayOf(const std::vector<std::string>& ids) {
-  std::string array = "{";
-  for (const std::string& id : ids) array += (array.size() > 1 ? "," : "") + id;
-  return array + "}";
 }
 
 // A wrong key mostly fails a check, and rarely gives bytes that are no text.
@@ -97,7 +93,7 @@ Task<Result<std::optional<std::vector<std::string>>>> EmailCipher::Stale(
     JobSession& db, std::vector<std::string> ids, const Secret& key) const {
   auto saved = co_await Say(db, "SAVEPOINT reading");
   if (!saved) co_return saved.error();
-  PgValues values = {ArrayOf(ids), key.text()};
+  PgValues values = {ArrayText(ids), key.text()};
   auto rows = co_await db.Query(stale_sql_, std::move(values), kTimeout);
   if (!rows && !IsUnreadable(rows.error())) co_return WithoutBytes(rows.error());
   const bool readable = rows.has_value();
@@ -144,7 +140,7 @@ Task<Result<CipherStates>> EmailCipher::Examine(JobSession& db, std::vector<std:
 
 Task<Result<std::vector<std::string>>> EmailCipher::Encrypt(JobSession& db,
                                                             std::vector<std::string> ids) const {
-  PgValues values = {ArrayOf(ids), key_.text(), options_};
+  PgValues values = {ArrayText(ids), key_.text(), options_};
   auto rows = co_await db.Query(encrypt_sql_, std::move(values), kTimeout);
   if (!rows) co_return WithoutBytes(rows.error());
   std::vector<std::string> done = Texts(*rows);

@@ -12,6 +12,9 @@ using std::chrono::seconds;
 // The scheduler looks at least this often; a run that begins within it was not missed.
 constexpr seconds kOnTime{60};
 
+constexpr std::array<std::string_view, 4> kTriggerNames = {"schedule", "catchup", "retry",
+                                                           "manual"};
+
 void WakeAt(Decision& decision, std::optional<WallTime> time) {
   if (time && (!decision.wake || *time < *decision.wake)) decision.wake = time;
 }
@@ -101,8 +104,13 @@ void DueNow(const JobPolicy& policy, const JobState& state, bool running,
 }  // namespace
 
 std::string_view TriggerName(Trigger trigger) {
-  constexpr std::array<std::string_view, 4> kNames = {"schedule", "catchup", "retry", "manual"};
-  return kNames[static_cast<std::size_t>(trigger)];
+  return kTriggerNames[static_cast<std::size_t>(trigger)];
+}
+
+std::optional<Trigger> FindTrigger(std::string_view name) {
+  const auto found = std::find(kTriggerNames.begin(), kTriggerNames.end(), name);
+  if (found == kTriggerNames.end()) return std::nullopt;
+  return static_cast<Trigger>(found - kTriggerNames.begin());
 }
 
 Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
@@ -133,7 +141,9 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
     return decision;
   }
 
-  if (state.next_due && *state.next_due <= now) {
+  // run_all makes up for everything in its order: what failed first comes first.
+  const bool retry_first = policy.misfire == Misfire::kRunAll && state.retry_at && state.last_due;
+  if (state.next_due && *state.next_due <= now && !retry_first) {
     DueNow(policy, state, running, held_up, now, decision);
   } else if (!running && policy.ClosedAt(now).empty()) {
     if (state.queued > 0) {
@@ -145,6 +155,10 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
     }
   } else if (!running && (state.queued > 0 || state.retry_at)) {
     WakeAt(decision, policy.NextChange(now));
+  }
+  // The retry of an earlier due time is not made up for: this run does its work.
+  if (decision.start && decision.start->trigger != Trigger::kRetry && state.retry_at) {
+    Miss(decision, 1, "superseded");
   }
   WakeAt(decision,
          decision.next_due && *decision.next_due > now ? decision.next_due : std::nullopt);

@@ -14,6 +14,7 @@ namespace pgsteward {
 // Why a run began: column `trigger` of pgsteward.job_run.
 enum class Trigger { kSchedule, kCatchup, kRetry, kManual };
 std::string_view TriggerName(Trigger trigger);  // "schedule"
+std::optional<Trigger> FindTrigger(std::string_view name);
 
 // A row of pgsteward.job_state.
 struct JobState {

@@ -2,11 +2,10 @@
 
 #include <unistd.h>
 
-#include <array>
-#include <random>
-
+#include "core/host.h"
 #include "core/pg_error.h"
 #include "core/random.h"
+#include "jobs/runner/run_store.h"
 #include "jobs/throttle/throttle_facts.h"
 
 namespace pgsteward {
@@ -23,24 +22,6 @@ constexpr Duration kLookEvery = std::chrono::seconds(1);
 constexpr Duration kClaimTimeout = std::chrono::seconds(10);
 // Of the leases' rows: somebody who runs the same job on an expired lease is let finish his batch.
 constexpr Duration kTakeOverWait = std::chrono::seconds(5);
-
-// Version 4, RFC 4122.
-std::string NewUuid() {
-  std::random_device random;
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string uuid = "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx";
-  for (char& c : uuid) {
-    if (c == 'x') c = kHex[random() & 15];
-    if (c == 'y') c = kHex[(random() & 3) | 8];
-  }
-  return uuid;
-}
-
-std::string HostName() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return host.data();
-}
 
 bool WorthRetrying(const Error& error) {
   switch (error.code) {
@@ -85,7 +66,7 @@ JobExecution::JobExecution(Runtime& runtime, PgTarget target, LeaseKeeper& keepe
       throttle_policy_(ThrottlePolicyOf(request_.policy->throttle)),
       changed_(runtime),
       body_(runtime) {
-  record_.run_id = NewUuid();
+  record_.run_id = RandomUuid();
   record_.job = request_.policy->name;
   record_.type = request_.policy->spec->name;
   record_.trigger = request_.trigger;
@@ -296,7 +277,8 @@ Task<void> JobExecution::Body() {
                      record_.run_id,
                      request_.policy->zone.name(),
                      request_.dry_run,
-                     request_.arguments};
+                     request_.arguments,
+                     request_.policy->server};
   auto checked = co_await CheckGates();
   if (!checked) {
     outcome_.emplace(checked.error());

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "core/task_group.h"
-#include "jobs/runner/job_store.h"
 #include "jobs/runner/journal.h"
+#include "jobs/runner/lease.h"
 #include "jobs/throttle/throttle_watch.h"
 
 namespace pgsteward {

@@ -63,6 +63,10 @@ struct Page {
   prometheus::MetricFamily retries =
       CounterFamily("pgsteward_job_retries_total", "Runs that were another attempt.");
   prometheus::MetricFamily rows = CounterFamily("pgsteward_job_rows_total", "Rows handled.");
+  prometheus::MetricFamily quarantined =
+      CounterFamily("pgsteward_job_rows_quarantined_total",
+                    "Rows that were left because they cannot be handled; table "
+                    "pgsteward.quarantine says which.");
   prometheus::MetricFamily throttled =
       CounterFamily("pgsteward_job_throttled_seconds_total",
                     "Time that runs waited for throttle gates, by reason.");
@@ -76,7 +80,8 @@ struct Page {
                          &next_run,      &deadline,     &failures_in_a_row,
                          &backlog,       &oldest,       &held_up,
                          &throttled_now, &runs,         &missed,
-                         &retries,       &rows,         &throttled}) {
+                         &retries,       &rows,         &quarantined,
+                         &throttled}) {
       all.push_back(std::move(*family));
     }
     return all;
@@ -161,6 +166,7 @@ void AddJob(Page& page, const JobStatus& job, const Labels& labels) {
   AddCounters(page.missed, job.state.counters, "missed.", labels, "reason");
   AddSample(page.retries, labels, Counter(job.state, "retries"));
   AddSample(page.rows, labels, Counter(job.state, "rows"));
+  AddSample(page.quarantined, labels, Counter(job.state, "quarantined"));
   AddCounters(page.throttled, job.state.counters, "throttled.", labels, "reason");
 }
 

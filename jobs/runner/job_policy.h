@@ -42,7 +42,8 @@ struct JobPolicy {
         options(job_spec.options),
         throttle(kThrottleOptions) {}
 
-  std::string name;  // label job_name
+  std::string name;    // label job_name
+  std::string server;  // its name in the configuration
   const JobSpec* spec;
   bool enabled = false;
   Timetable timetable;

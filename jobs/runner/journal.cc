@@ -5,6 +5,7 @@
 #include "core/durable_file.h"
 #include "core/json.h"
 #include "core/wait.h"
+#include "jobs/runner/store_values.h"
 
 namespace pgsteward {
 
@@ -12,17 +13,7 @@ namespace {
 
 constexpr Duration kWriteTimeout = std::chrono::seconds(30);
 
-std::string TimeText(std::optional<WallTime> time) {
-  if (!time) return "";
-  const auto us =
-      std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch()).count();
-  return std::to_string(us);
-}
-
-std::optional<WallTime> TimeOf(const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  return WallTime(std::chrono::microseconds(std::atoll(text.c_str())));
-}
+std::string TimeText(std::optional<WallTime> time) { return EpochText(time).value_or(""); }
 
 // What metrics and `job list` show of a job whose database is away.
 FlatObject StateToFlat(const JobState& state) {
@@ -54,18 +45,18 @@ JobState StateOfFlat(FlatObject flat) {
   state.job = flat["job"];
   state.type = flat["type"];
   state.timetable = flat["timetable"];
-  state.registered_at = TimeOf(flat["registered_at"]).value_or(WallTime());
-  state.next_due = TimeOf(flat["next_due"]);
-  state.last_due = TimeOf(flat["last_due"]);
+  state.registered_at = TimeOfEpoch(flat["registered_at"]).value_or(WallTime());
+  state.next_due = TimeOfEpoch(flat["next_due"]);
+  state.last_due = TimeOfEpoch(flat["last_due"]);
   state.last_run = flat["last_run"];
   state.last_status = flat["last_status"];
-  state.last_started_at = TimeOf(flat["last_started_at"]);
-  state.last_finished_at = TimeOf(flat["last_finished_at"]);
-  state.last_success_at = TimeOf(flat["last_success_at"]);
+  state.last_started_at = TimeOfEpoch(flat["last_started_at"]);
+  state.last_finished_at = TimeOfEpoch(flat["last_finished_at"]);
+  state.last_success_at = TimeOfEpoch(flat["last_success_at"]);
   state.last_duration_s = std::atof(flat["last_duration_s"].c_str());
   state.last_rows = std::atoll(flat["last_rows"].c_str());
   state.consecutive_failures = std::atoi(flat["consecutive_failures"].c_str());
-  state.paused_until = TimeOf(flat["paused_until"]);
+  state.paused_until = TimeOfEpoch(flat["paused_until"]);
   constexpr std::string_view kCounter = "counter.";
   for (const auto& [key, text] : flat) {
     if (key.rfind(kCounter, 0) != 0) continue;
@@ -88,7 +79,8 @@ class SavingFlag {
 
 }  // namespace
 
-Journal::Journal(Runtime& runtime, std::string path) : runtime_(runtime), path_(std::move(path)) {}
+Journal::Journal(Runtime& runtime, std::string path, Use use)
+    : runtime_(runtime), path_(std::move(path)), use_(use) {}
 
 Result<void> Journal::Peek() {
   if (path_.empty()) return {};
@@ -182,7 +174,7 @@ Result<void> Journal::CheckServer(std::int64_t system_identifier, int timeline) 
 }
 
 Task<Result<void>> Journal::Save() {
-  if (path_.empty()) co_return Result<void>();
+  if (path_.empty() || use_ == Use::kReadOnly) co_return Result<void>();
   save_again_ = true;
   if (saving_) co_return Result<void>();
   const SavingFlag saving(saving_);

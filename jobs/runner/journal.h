@@ -9,14 +9,16 @@
 
 #include "core/runtime.h"
 #include "core/task.h"
-#include "jobs/runner/job_store.h"
+#include "jobs/runner/run_record.h"
 
 namespace pgsteward {
 
 class Journal {
  public:
-  // An empty path keeps everything in memory only.
-  Journal(Runtime& runtime, std::string path);
+  enum class Use { kOwn, kReadOnly };
+
+  // An empty path keeps everything in memory only, and so does kReadOnly: somebody else's file.
+  Journal(Runtime& runtime, std::string path, Use use = Use::kOwn);
 
   // Reads the file; one that is absent is an empty journal, one that cannot be understood is kept
   // aside as <path>.broken and is an error to be shown.
@@ -51,6 +53,7 @@ class Journal {
 
   Runtime& runtime_;
   std::string path_;
+  Use use_;
   std::vector<RunRecord> untold_;
   std::vector<JobState> states_;
   std::int64_t system_identifier_ = 0;

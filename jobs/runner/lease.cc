@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <random>
+
+#include "core/host.h"
+#include "core/pg_text.h"
+#include "core/random.h"
 
 namespace pgsteward {
 
@@ -85,32 +87,16 @@ FOR KEY SHARE OF l
 
 #undef TIMELINE_SQL
 
-// An array as PostgreSQL reads it. Names of jobs and groups are plain words; quoted all the same.
-std::string Names(const std::vector<std::string>& names) {
-  std::string array = "{";
-  for (const std::string& name : names) {
-    array += array.size() > 1 ? ",\"" : "\"";
-    for (const char c : name) {
-      if (c == '"' || c == '\\') array += '\\';
-      array += c;
-    }
-    array += '"';
-  }
-  return array + "}";
-}
-
 std::string NamesOf(const std::vector<LeaseGrant>& grants) {
   std::vector<std::string> names;
   for (const LeaseGrant& grant : grants) names.push_back(grant.name);
-  return Names(names);
+  return ArrayText(names);
 }
 
 std::string EpochsOf(const std::vector<LeaseGrant>& grants) {
-  std::string array = "{";
-  for (const LeaseGrant& grant : grants) {
-    array += (array.size() > 1 ? "," : "") + std::to_string(grant.epoch);
-  }
-  return array + "}";
+  std::vector<std::string> epochs;
+  for (const LeaseGrant& grant : grants) epochs.push_back(std::to_string(grant.epoch));
+  return ArrayText(epochs);
 }
 
 std::string SecondsText(Duration d) { return std::to_string(Seconds(d)); }
@@ -147,13 +133,7 @@ Error HeldBy(const PgResult& rows) {
 }  // namespace
 
 std::string LeaseHolder() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  std::random_device random;
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string nonce;
-  for (int i = 0; i < 8; ++i) nonce += kHex[random() & 15];
-  return std::string(host.data()) + ":" + std::to_string(::getpid()) + ":" + nonce;
+  return HostName() + ":" + std::to_string(::getpid()) + ":" + RandomHex(8);
 }
 
 Task<Result<ServerFacts>> ReadServerFacts(Database& db) {
@@ -184,7 +164,7 @@ Task<Result<PgResult>> ReadHolders(JobSession& db, const std::string& names,
 
 Task<Result<std::vector<LeaseGrant>>> AcquireLeases(JobSession& db, std::vector<std::string> names,
                                                     std::string holder, Duration ttl) {
-  const std::string array = Names(names);
+  const std::string array = ArrayText(names);
   // Who finds them held need not wait for the transaction that their holder has fenced.
   auto before = co_await ReadHolders(db, array, holder);
   if (!before) co_return before.error();
@@ -252,7 +232,7 @@ Task<Result<void>> FenceByLeases(JobSession& db, const std::vector<LeaseGrant>& 
 Task<Result<std::vector<LeaseRow>>> ReadLeases(Database& db, std::vector<std::string> names) {
   std::string sql(kRowsSql);
   PgValues values;
-  values.emplace_back(Names(names));
+  values.emplace_back(ArrayText(names));
   auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!rows) co_return rows.error();
   const auto time = [&rows](int row, int column) {

@@ -7,6 +7,8 @@
 #include "core/log.h"
 #include "core/pg_conninfo.h"
 #include "core/random.h"
+#include "jobs/runner/job_store.h"
+#include "jobs/runner/run_store.h"
 
 namespace pgsteward {
 
@@ -55,6 +57,9 @@ Scheduler::Scheduler(Runtime& runtime, SchedulerPolicy policy)
       journal_(runtime, policy_.journal),
       keeper_(runtime, policy_.target, LeaseHolder(), policy_.lease_ttl),
       db_(runtime, policy_.target),
+      backlogs_(runtime, policy_.target, policy_.jobs, policy_.server, policy_.backlog_interval,
+                [this] { return leader_.has_value(); }),
+      subjects_(runtime, policy_.jobs, policy_.server),
       wake_(runtime),
       changed_(runtime),
       runs_(runtime),
@@ -88,7 +93,8 @@ void Scheduler::SetState(JobsState state, std::string reason) {
 
 void Scheduler::Start() {
   tasks_.Spawn("leases of " + server(), keeper_.Run());
-  tasks_.Spawn("backlogs of " + server(), MeasureBacklogs());
+  tasks_.Spawn("backlogs of " + server(), backlogs_.Run());
+  tasks_.Spawn("subjects of " + server(), subjects_.Run());
   SpawnLoop(Duration{});
 }
 
@@ -199,6 +205,7 @@ Task<Result<bool>> Scheduler::Lead() {
   if (!committed) co_return committed.error();
   leader_ = grants->front();
   keeper_.Add(*grants);
+  backlogs_.Wake();
   SetState(JobsState::kLeader, "epoch " + std::to_string(leader_->epoch));
   co_return true;
 }
@@ -341,7 +348,8 @@ Task<void> Scheduler::Execute(Slot& slot) {
       }
       Log(fine ? LogLevel::kInfo : LogLevel::kWarning, "run ended", fields);
       states_changed_ = true;
-      slot.backlog_due = SteadyTime{};
+      backlogs_.Outdate(record.job);
+      subjects_.Wake();
       break;
     }
     case RunOutcome::End::kBusy:
@@ -364,45 +372,6 @@ Task<void> Scheduler::Execute(Slot& slot) {
   changed_.Notify();
 }
 
-Task<void> Scheduler::MeasureBacklogs() {
-  JobSession db(runtime_, policy_.target);
-  for (;;) {
-    SteadyTime next = SteadyNow() + policy_.backlog_interval;
-    for (Slot& slot : slots_) {
-      const bool wanted = slot.policy->enabled && slot.policy->spec->backlog && leader_;
-      if (wanted && SteadyNow() >= slot.backlog_due) {
-        slot.backlog_due = SteadyNow() + policy_.backlog_interval;
-        co_await MeasureBacklog(db, slot);
-      }
-      if (wanted) next = std::min(next, slot.backlog_due);
-    }
-    db.Close();
-    // At the first moment as the leader, and after a run, it is wanted sooner.
-    co_await changed_.WaitUntil(next);
-    co_await SleepUntil(SteadyNow() + std::chrono::milliseconds(200));
-  }
-}
-
-Task<void> Scheduler::MeasureBacklog(JobSession& db, Slot& slot) {
-  Result<Backlog> backlog = Error(Errc::kUnavailable, "not connected");
-  Result<void> opened;
-  if (!db.open()) opened = co_await db.Open();
-  if (opened) {
-    backlog =
-        co_await slot.policy->spec->backlog(db, slot.policy->options, slot.policy->zone.name());
-  } else {
-    backlog = opened.error();
-  }
-  const std::string error = backlog ? "" : ToText(backlog.error());
-  if (!error.empty() && error != slot.backlog_error) {
-    LogWarning("backlog not measured",
-               {{"server", server()}, {"job", slot.policy->name}, {"err", error}});
-  }
-  slot.backlog_error = error;
-  slot.backlog.reset();
-  if (backlog) slot.backlog = *backlog;
-}
-
 std::vector<JobStatus> Scheduler::Jobs() const {
   std::vector<JobStatus> jobs;
   for (const Slot& slot : slots_) {
@@ -411,8 +380,10 @@ std::vector<JobStatus> Scheduler::Jobs() const {
     status.state = slot.state;
     status.running = slot.running.get();
     status.held_up = slot.held_up;
-    status.backlog = slot.backlog;
-    status.backlog_error = slot.backlog_error;
+    if (const auto* measured = backlogs_.Find(slot.policy->name)) {
+      status.backlog = measured->backlog;
+      status.backlog_error = measured->error;
+    }
     jobs.push_back(std::move(status));
   }
   return jobs;

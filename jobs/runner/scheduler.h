@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "jobs/runner/backlog_watch.h"
 #include "jobs/runner/execution.h"
+#include "jobs/runner/subject_watch.h"
 
 namespace pgsteward {
 
@@ -65,6 +67,8 @@ class Scheduler {
   const std::string& server() const { return policy_.server; }
   std::int64_t epoch() const { return leader_ ? leader_->epoch : 0; }
   std::vector<JobStatus> Jobs() const;
+  // What jobs look after.
+  Families Subjects() const { return subjects_.All(); }
   // Runs whose end the database does not know yet.
   std::size_t untold() const { return journal_.untold().size(); }
   // How late the scheduler looked the last time.
@@ -81,9 +85,6 @@ class Scheduler {
     std::unique_ptr<JobExecution> running;
     std::string held_up;
     SteadyTime not_before{};  // of the next attempt to start what was held up
-    std::optional<Backlog> backlog;
-    std::string backlog_error;
-    SteadyTime backlog_due{};
   };
 
   void SetState(JobsState state, std::string reason);
@@ -99,9 +100,6 @@ class Scheduler {
   Task<Result<void>> TellUntold();
   Task<Result<void>> ReadStates();
   Task<Result<void>> Consider(Slot& slot, SteadyTime& wake);
-  // For ever, on a connection of its own that is open only while it asks.
-  Task<void> MeasureBacklogs();
-  Task<void> MeasureBacklog(JobSession& db, Slot& slot);
   void StartRun(Slot& slot, const Decision& decision);
   Task<void> Execute(Slot& slot);
   Task<void> Resign();
@@ -115,6 +113,8 @@ class Scheduler {
   std::string reason_;
   std::optional<LeaseGrant> leader_;
   std::vector<Slot> slots_;
+  BacklogWatch backlogs_;
+  SubjectWatch subjects_;
   bool states_changed_ = true;  // since the journal was written
   bool stopping_ = false;
   SteadyTime stop_deadline_{};

@@ -2,8 +2,8 @@
 
 #include <functional>
 
+#include "core/pg_text.h"
 #include "jobs/archive/archive_tables.h"
-#include "jobs/sql_text.h"
 
 namespace pgsteward {
 namespace {

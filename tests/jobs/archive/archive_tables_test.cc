@@ -1,6 +1,6 @@
 #include "jobs/archive/archive_tables.h"
 
-#include "jobs/sql_text.h"
+#include "core/pg_text.h"
 #include "tests/jobs/job_fixture.h"
 #include "tests/support/run_coro.h"
 

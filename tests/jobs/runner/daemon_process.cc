@@ -6,11 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <exception>
 #include <stdexcept>
 
+#include "core/host.h"
 #include "tests/support/run_coro.h"
 
 namespace pgsteward {
@@ -99,10 +99,6 @@ bool DaemonProcess::Reap() {
 
 JobsState DaemonProcess::state() const { return static_cast<JobsState>(shared_->state.load()); }
 
-std::string DaemonProcess::holder() const {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return std::string(host.data()) + ":" + std::to_string(pid_) + ":%";
-}
+std::string DaemonProcess::holder() const { return HostName() + ":" + std::to_string(pid_) + ":%"; }
 
 }  // namespace pgsteward

@@ -208,9 +208,13 @@ TEST_F(DecisionTest, RetriesTheSameDueTime) {
   EXPECT_EQ(Decided("2026-11-25 03:10:00", true), "next 26 03:00:00, wake 26 03:00:00");
   policy_.window = Windows("04:00-05:00");
   EXPECT_EQ(Decided("2026-11-25 03:10:00"), "next 26 03:00:00, wake 25 04:00:00");
-  // The next due time wins over the retry of the one before.
+  // The next due time does the work of the retry of the one before.
   EXPECT_EQ(Decided("2026-11-26 04:00:00"),
-            "start 26 03:00:00 catchup 1, next 27 03:00:00, wake 27 03:00:00");
+            "start 26 03:00:00 catchup 1, missed 1 superseded, next 27 03:00:00, wake 27 03:00:00, "
+            "store");
+  // With run_all each is made up for, in its order.
+  policy_.misfire = Misfire::kRunAll;
+  EXPECT_EQ(Decided("2026-11-26 04:00:00"), "start 25 03:00:00 retry 2, next 26 03:00:00, wake -");
 }
 
 TEST_F(DecisionTest, AYearDownIsCountedAndNotWalked) {

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "jobs/runner/job_metrics.h"
+#include "jobs/runner/job_store.h"
 #include "tests/jobs/runner/scheduler_fixture.h"
 #include "tests/support/run_coro.h"
 
