@@ -215,8 +215,7 @@ TEST_F(StreamChildTest, KillWakesAReader) {
 }
 
 TEST_F(StreamChildTest, TermLetsItTakeItsLeave) {
-  const auto child =
-      Start(Shell("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
+  const auto child = Start(Shell("trap 'echo bye; exit 3' TERM; echo ready; read x"));
   std::vector<std::byte> block(100);
   ASSERT_TRUE(child->Read(block));
   child->Kill(SIGTERM);
