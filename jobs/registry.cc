@@ -13,6 +13,7 @@ extern const JobSpec kMessageUnarchive;
 extern const JobSpec kOrphanPurge;
 extern const JobSpec kReaper;
 extern const JobSpec kReconcileMessageCount;
+extern const JobSpec kRestoreDrill;
 extern const JobSpec kSessionCleanup;
 extern const JobSpec kSql;
 extern const JobSpec kVacuumAnalyze;
@@ -28,6 +29,7 @@ constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kOrphanPurge,
     &kReaper,
     &kReconcileMessageCount,
+    &kRestoreDrill,
     &kSessionCleanup,
     &kSql,
     &kVacuumAnalyze,
