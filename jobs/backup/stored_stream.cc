@@ -1,7 +1,5 @@
 #include "jobs/backup/stored_stream.h"
 
-#include <zstd.h>
-
 #include <atomic>
 #include <csignal>
 #include <thread>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "core/stream_child.h"
+#include "core/zstd_decoder.h"
 #include "jobs/backup/stored_file.h"
 
 namespace pgsteward {
@@ -94,9 +93,7 @@ class Decryption {
 
 class Stream : public StoredStream {
  public:
-  Stream(BackupFile file, StopSwitch& stop)
-      : file_(std::move(file)), stop_(stop), zstd_(ZSTD_createDStream()), block_(kBlock) {}
-  ~Stream() override { ZSTD_freeDStream(zstd_); }
+  Stream(BackupFile file, StopSwitch& stop) : file_(std::move(file)), stop_(stop), block_(kBlock) {}
 
   Result<void> Start(const std::string& folder, std::unique_ptr<StreamChild> child) {
     auto opened = file_.Open(folder);
@@ -105,29 +102,23 @@ class Stream : public StoredStream {
   }
 
   Result<std::size_t> Read(std::span<std::byte> into) override {
-    ZSTD_outBuffer out = {into.data(), into.size(), 0};
-    while (out.pos == 0) {
+    for (;;) {
       if (stop_.stopped()) return Stopped();
-      if (in_.pos == in_.size) {
-        auto n = Source();
-        if (!n) return n;
-        if (*n == 0) {
-          if (pending_ == 0 && frames_ > 0) return std::size_t{0};
-          return Bad("ends in the middle of its compressed data");
-        }
-        in_ = {block_.data(), *n, 0};
-      }
-      const std::size_t before = in_.pos;
-      pending_ = ZSTD_decompressStream(zstd_, &out, &in_);
-      if (ZSTD_isError(pending_)) {
-        const std::string why = ZSTD_getErrorName(pending_);
+      // Also without more input: there may be output that did not fit.
+      auto step = decoder_.Decode(rest_, into);
+      if (!step) {
         if (const std::optional<Error> fault = Fault()) return *fault;
-        return Bad("cannot be decompressed: " + why);
+        return Bad("cannot be decompressed: " + step.error().message);
       }
-      if (pending_ == 0) ++frames_;
-      if (in_.pos == before && out.pos == 0 && in_.pos == in_.size) continue;
+      rest_ = rest_.subspan(step->read);
+      if (step->written > 0) return step->written;
+      if (!rest_.empty()) continue;
+      auto n = decryption_ ? decryption_->Read(block_) : file_.Read(block_);
+      if (!n) return n;
+      if (*n == 0 && !decoder_.complete()) return Bad("ends in the middle of its compressed data");
+      if (*n == 0) return std::size_t{0};
+      rest_ = std::span<const std::byte>(block_).first(*n);
     }
-    return out.pos;
   }
 
   std::optional<Error> Fault() override {
@@ -142,18 +133,12 @@ class Stream : public StoredStream {
   std::uint64_t stored_bytes() const override { return file_.bytes(); }
 
  private:
-  Result<std::size_t> Source() {
-    return decryption_ ? decryption_->Read(block_) : file_.Read(block_);
-  }
-
   StoredFile file_;
   StopSwitch& stop_;
   std::unique_ptr<Decryption> decryption_;
-  ZSTD_DStream* zstd_;
+  ZstdDecoder decoder_;
   std::vector<std::byte> block_;
-  ZSTD_inBuffer in_ = {nullptr, 0, 0};
-  std::size_t pending_ = 0;
-  int frames_ = 0;
+  std::span<const std::byte> rest_;  // of the block
 };
 
 bool Encrypted(const std::string& name) {

@@ -154,8 +154,7 @@ TEST_F(VerifyTest, WhatTheManifestVouchesForMustBeADump) {
   replace(dump,
           "(head -c 100000 /dev/zero | zstd -q | head -c 10) | age -r " + world_->key().recipient);
   EXPECT_EQ(Verify(), dump + " ends in the middle of its compressed data\n");
-  replace(dump,
-          "age-keygen 2>/dev/null | head -1 | age -a -r " + world_->key().recipient + " | tr a b");
+  replace(dump, "echo x | age -a -r " + world_->key().recipient + " | tr a b");
   EXPECT_NE(Verify().find(dump + " cannot be decrypted: "), std::string::npos);
   // Another dump of the same database, of another length.
   Postgres().Exec("CREATE TABLE more AS SELECT 1", "a/b");
