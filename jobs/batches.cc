@@ -58,6 +58,17 @@ int NextSize(const BatchPolicy& policy, const Pacing& pacing, long long done) {
 
 }  // namespace
 
+bool IsAboutRows(const Error& error) {
+  for (const std::string_view kind : {"21", "22", "23", "54", "P0"}) {
+    if (error.sqlstate.starts_with(kind)) return true;
+  }
+  return false;
+}
+
+std::pair<std::string, std::string> TriggerSearchPath() {
+  return {"search_path", "pg_catalog, public"};
+}
+
 Task<Result<void>> BatchWork::Between(JobContext&) { co_return Result<void>(); }
 
 Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "jobs/job.h"
 #include "jobs/pacing.h"
@@ -39,6 +40,16 @@ class BatchWork {
   virtual void Rewind() = 0;
 };
 
+// Data, constraints, cardinality, limits (a text too long for an index), a trigger's own errors:
+// the error is about rows of a batch and not about its statement.
+bool IsAboutRows(const Error& error);
+
+// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
+// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
+// for transactions without triggers: whoever may create in public could put a function there that
+// fits better than pg_catalog's.
+std::pair<std::string, std::string> TriggerSearchPath();
+
 struct BatchPolicy {
   PacingPolicy pacing;
   TransactionSettings transaction;
@@ -48,6 +59,15 @@ struct BatchPolicy {
   // fails.
   int failures = 10;
 };
+
+// The option for pacing.nice.
+inline constexpr JobOption kNiceOption = {
+    .name = "nice",
+    .kind = OptionKind::kNumber,
+    .fallback = "1",
+    .help = "Rest after a batch, as a multiple of its duration.",
+    .least = 0,
+    .most = 100};
 
 // Runs batches until a pass is at its end and nothing was skipped, or the control says stop (status
 // kPartial with its reason), or a limit is reached (kPartial, "rows"). A pass limit with skipped

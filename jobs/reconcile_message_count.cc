@@ -159,12 +159,7 @@ constexpr std::array<JobOption, 5> kOptions = {{
      .help = "The number of chats that one run looks at; the next goes on behind them.",
      .least = 1,
      .most = 1e12},
-    {.name = "nice",
-     .kind = OptionKind::kNumber,
-     .fallback = "1",
-     .help = "The rest after a batch, as a multiple of the time that the batch took.",
-     .least = 0,
-     .most = 100},
+    kNiceOption,
 }};
 
 }  // namespace

@@ -9,9 +9,9 @@ namespace {
 
 // Of the row hashes, as an unsigned 64-bit number.
 std::string SumSql(const std::string& hash, const std::string& filter = {}) {
-  const std::string wrap = "18446744073709551616";
-  return "mod(mod(coalesce(sum(" + hash + ")" + filter + ", 0), " + wrap + ") + " + wrap + ", " +
-         wrap + ")::text";
+  const std::string wrap = "18446744073709551616::numeric";
+  return "pg_catalog.mod(pg_catalog.mod(coalesce(pg_catalog.sum(" + hash + ")" + filter +
+         ", 0::numeric), " + wrap + ") + " + wrap + ", " + wrap + ")::text";
 }
 
 std::string ScanSql(const ArchiveShape& shape, BatchStart start) {
@@ -20,7 +20,7 @@ std::string ScanSql(const ArchiveShape& shape, BatchStart start) {
   FROM ONLY public.messages AS m
   WHERE )sql" + OldSql(shape);
   const std::string id = "$3::text::" + shape.id_type;
-  if (start == BatchStart::kOnly) sql += " AND m.id = " + id;
+  if (start == BatchStart::kOnly) sql += " AND m.id OPERATOR(pg_catalog.=) " + id;
   if (start == BatchStart::kAfter)
     sql += " AND (m.created_at, m.id) > ($4::timestamptz, " + id + ")";
   // Each parameter must be spoken of, or the server does not know its type.
@@ -66,15 +66,15 @@ std::string DoubledSql(const ArchiveShape& shape) {
   if (shape.conflict_target.size() == 1) return "0";
   return R"sql((SELECT count(*) FROM moved AS m WHERE EXISTS (
      SELECT FROM public.messages_archive AS a
-     WHERE a.id = m.id AND a.created_at <> m.created_at)))sql";
+     WHERE a.id OPERATOR(pg_catalog.=) m.id AND a.created_at <> m.created_at)))sql";
 }
 
 }  // namespace
 
 std::string OldSql(const ArchiveShape& shape) {
   std::string sql = "m.created_at < $1::timestamptz";
-  // No month has a partition for it.
-  if (shape.partitioned) sql += " AND m.created_at > '-infinity'";
+  // No month before that has a partition.
+  if (shape.partitioned) sql += " AND m.created_at >= '0001-01-01 00:00:00+00'::timestamptz";
   return sql;
 }
 
@@ -89,9 +89,13 @@ std::string QuarantinedSql() {
             WHERE q.target = 'public.messages' AND q.row_id = m.id::text))sql";
 }
 
+std::vector<std::pair<std::string, std::string>> RowTextSettings() {
+  return {{"extra_float_digits", "1"}, {"bytea_output", "hex"}};
+}
+
 std::string RowHashSql(const ArchiveShape& shape, const std::string& alias) {
-  return "hashtextextended(ROW(" + IdentifierList(shape.columns, alias + ".") +
-         ")::text COLLATE \"C\", 0)";
+  return "pg_catalog.hashtextextended(ROW(" + IdentifierList(shape.columns, alias + ".") +
+         ")::text COLLATE \"C\", 0::bigint)";
 }
 
 std::string SameRowSql(const ArchiveShape& shape, const std::string& one,
@@ -142,7 +146,8 @@ SELECT (SELECT count(*) FROM scan), (SELECT count(*) FROM cand), o.count, i.coun
          DoubledSql(shape) + R"sql(,
   o.hash, i.hash, i.fresh_hash,
   least(o.first, $6::timestamptz)::text, greatest(o.last, $7::timestamptz)::text,
-  l.id::text, l.created_at::text, $5::uuid
+  l.id::text, l.created_at::text, )sql" +
+         ColumnsSql() + R"sql( = $8::text, $5::uuid
 FROM (SELECT count(*), min(m.created_at) AS first, max(m.created_at) AS last,
              )sql" +
          SumSql(RowHashSql(shape, "m")) + R"sql( AS hash FROM moved AS m) AS o

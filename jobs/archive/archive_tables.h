@@ -83,9 +83,16 @@ struct ArchiveFacts {
   bool can_lock_users = false;
   TableFacts live;
   TableFacts archive;
+  // All columns of both, in one text: see ColumnsSql().
+  std::string columns;
 };
 
 Task<Result<ArchiveFacts>> ReadArchiveFacts(Database& db);
+
+// An SQL expression: ArchiveFacts::columns as the tables are now. In a statement that names both
+// tables, and so locks them before it takes its snapshot, it tells whether its column lists are
+// still all there is.
+std::string ColumnsSql();
 
 struct ShapeFinding {
   std::string text;  // lower case, without full stop
@@ -116,6 +123,7 @@ struct ArchiveShape {
   bool partitioned = false;
   bool has_archived_at = false;
   bool has_archive_run = false;
+  std::string facts;  // ArchiveFacts::columns
 };
 ArchiveShape ShapeOf(const ArchiveFacts& facts);
 

@@ -97,8 +97,9 @@ Task<Result<void>> VacuumMessages(JobContext& context, bool analyze, JobReport& 
 
 class ArchiveWork : public ArchiveBatches {
  public:
-  ArchiveWork(const ArchivePreflight& ready, JobContext& context, JobReport& report)
-      : ArchiveBatches(ready.shape, ready.triggers.mode, ready.cutoff, context),
+  ArchiveWork(const ArchivePreflight& ready, Duration timeout, JobContext& context,
+              JobReport& report)
+      : ArchiveBatches(ready.shape, ready.triggers.mode, ready.cutoff, timeout, context),
         report_(report),
         vacuum_every_(context.options.Switch("vacuum") && ready.can_maintain
                           ? context.options.Integer("vacuum_every")
@@ -139,9 +140,7 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
   policy.transaction.lock_timeout = std::chrono::milliseconds(100);
   policy.transaction.timeout = ready.walkable ? std::chrono::seconds(5) : std::chrono::seconds(60);
   policy.transaction.local = TriggerSettings(ready.triggers);
-  // Rows are compared and summed up as text.
-  policy.transaction.local.emplace_back("extra_float_digits", "1");
-  policy.transaction.local.emplace_back("bytea_output", "hex");
+  for (auto& setting : RowTextSettings()) policy.transaction.local.push_back(std::move(setting));
   return policy;
 }
 
@@ -160,7 +159,7 @@ Task<Result<PgResult>> ReadStored(JobContext& context, const ArchivePreflight& r
                                   const ArchiveTotals& totals) {
   TransactionSettings settings(kVerifyTimeout);
   settings.read_only = true;
-  settings.local = {{"extra_float_digits", "1"}, {"bytea_output", "hex"}};
+  settings.local = RowTextSettings();
   auto begun = co_await context.db.Begin(settings);
   if (!begun) co_return begun.error();
   std::string sql = VerifySql(ready.shape);
@@ -250,8 +249,8 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
       co_return Result<void>();
     }
   }
-  ArchiveWork work(*ready, context, report);
   BatchPolicy policy = Policy(context.options, *ready);
+  ArchiveWork work(*ready, policy.transaction.timeout, context, report);
   auto moved = co_await RunInBatches(context, work, std::move(policy), report);
   AddTotals(work.totals(), report);
   if (!moved) co_return moved;

@@ -58,10 +58,6 @@ Task<Result<void>> PurgeBatches::Quarantine(JobSession&) {
   co_return Error(Errc::kQueryFailed, "a row that is only deleted needs no quarantine");
 }
 
-std::pair<std::string, std::string> TriggerSearchPath() {
-  return {"search_path", "pg_catalog, public"};
-}
-
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options) {
   BatchPolicy policy;
   policy.pacing.first = 500;

@@ -37,9 +37,4 @@ class PurgeBatches : public BatchWork {
 // From the options that the jobs on the archive share: batch_target_ms, nice.
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options);
 
-// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
-// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
-// for transactions without triggers: whoever may create in public could put an operator there.
-std::pair<std::string, std::string> TriggerSearchPath();
-
 }  // namespace pgsteward

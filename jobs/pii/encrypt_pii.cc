@@ -228,12 +228,7 @@ constexpr std::array<JobOption, 5> kOptions = {{
      .fallback = "true",
      .help = "Decrypts what is encrypted already, and encrypts anew what is not the present "
              "address."},
-    {.name = "nice",
-     .kind = OptionKind::kNumber,
-     .fallback = "1",
-     .help = "The rest after a batch, as a multiple of the time that the batch took.",
-     .least = 0,
-     .most = 100},
+    kNiceOption,
 }};
 
 }  // namespace
