@@ -2,6 +2,7 @@
 // commit, rest, throttle, stop at a safe point.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,16 @@ class BatchWork {
   virtual Task<Result<void>> Between(JobContext& context);
   // Begin again at the start, for rows that were skipped.
   virtual void Rewind() = 0;
+
+  // Before each Run(): how many rows it may treat. It may look at more of them, up to its size:
+  // where most are passed over a run under a limit would crawl else.
+  void Allow(long long rows) { allowed_ = rows; }
+
+ protected:
+  long long allowed() const { return allowed_; }
+
+ private:
+  long long allowed_ = std::numeric_limits<long long>::max();
 };
 
 // Data, constraints, cardinality, limits (a text too long for an index), a trigger's own errors:
@@ -53,7 +64,7 @@ std::pair<std::string, std::string> TriggerSearchPath();
 struct BatchPolicy {
   PacingPolicy pacing;
   TransactionSettings transaction;
-  long long most_rows = 0;  // per run; 0: no limit
+  long long most_rows = 0;  // treated per run, of work that heeds allowed(); 0: no limit
   int passes = 3;           // over rows that were skipped
   // Of retryable failures (lock timeout, deadlock, cancelled statement) in a row; then the run
   // fails.

@@ -59,6 +59,7 @@ Task<Result<PgResult>> ArchiveBatches::Move(JobSession& db, BatchStart start, in
   values.push_back(totals_.first);
   values.push_back(totals_.last);
   values.emplace_back(shape_.facts);
+  values.emplace_back(std::to_string(allowed()));
   co_return co_await db.Query(std::move(sql), std::move(values), timeout_);
 }
 
@@ -162,7 +163,10 @@ Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
   next_totals_.moved += count(kMoved);
   next_totals_.stored += count(kStored);
   next_totals_.fresh += count(kFresh);
-  if (!rewound_) next_totals_.held += count(kSeen) - count(kCandidates);
+  // Behind the limit of a run the rest was not asked about.
+  if (!rewound_ && count(kCandidates) < allowed()) {
+    next_totals_.held += count(kSeen) - count(kCandidates);
+  }
   next_totals_.moved_sum += Sum(rows, kMovedSum);
   next_totals_.stored_sum += Sum(rows, kStoredSum);
   next_totals_.fresh_sum += Sum(rows, kFreshSum);

@@ -1,6 +1,7 @@
 #include "jobs/archive/archive_plan.h"
 
 #include "jobs/archive/archive_statement.h"
+#include "jobs/archive/wanted_months.h"
 #include "jobs/cutoff.h"
 
 namespace pgsteward {
@@ -151,6 +152,15 @@ Task<Result<void>> Plan(JobContext& context, const ArchivePreflight& ready, JobR
   if (const auto before = odd->Integer(0, 1).value_or(0); before > 0 && ready.shape.partitioned) {
     plan.push_back("created before the year 1, fit into no partition and stay: " +
                    Messages(before));
+  }
+  if (ready.shape.partitioned) {
+    auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
+    if (!wanted) co_return wanted.error();
+    for (const PlannedPartition& each : wanted->missing) {
+      plan.push_back("create public." + each.name + " for rows " + BoundsSql(each.range));
+    }
+    auto possible = CheckWantedMonths(*wanted);
+    if (!possible) co_return possible;
   }
   AddFindings(ready, plan);
   report.details["expected_rows"] = std::to_string(old.expected());

@@ -120,7 +120,8 @@ std::string MoveSql(const ArchiveShape& shape, TriggerMode mode, BatchStart star
       shape.has_archive_run ? "a.archive_run IS NOT DISTINCT FROM $5::uuid" : "true";
   std::string sql = "WITH scan AS MATERIALIZED (" + ScanSql(shape, start) + "\n),";
   sql += " cand AS MATERIALIZED (\n  SELECT m.* FROM scan AS m WHERE NOT " + KeptSql() +
-         " AND NOT " + QuarantinedSql() + "\n), " + parents.with;
+         " AND NOT " + QuarantinedSql() + "\n  ORDER BY m.created_at, m.id LIMIT $9::bigint\n), " +
+         parents.with;
   // A row that was changed since the statement began is locked in its new version, which this
   // statement's snapshot does not see: it is not deleted, and its turn comes in the next pass.
   sql += R"sql(held AS MATERIALIZED (

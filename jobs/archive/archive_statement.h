@@ -20,7 +20,7 @@ enum class BatchStart {
 // One statement, so that rows are either in one place or in the other, whatever happens:
 //   $1 cutoff, $2 rows at most, then those of BatchStart: $3 id, $4 created_at;
 //   $5 run, $6 and $7 first and last created_at that the run has moved so far, or null;
-//   $8 shape.facts.
+//   $8 shape.facts, $9 rows moved at most.
 // (SeenSql() takes the first four.) Parameters that a start does not need are null.
 // It looks at the next rows in the order of (created_at, id), passes over those that are held, in
 // quarantine or locked by others, and moves the rest. One row comes back, its columns:

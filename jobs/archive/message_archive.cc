@@ -7,7 +7,7 @@
 #include "jobs/archive/archive_options.h"
 #include "jobs/archive/archive_plan.h"
 #include "jobs/archive/archive_preflight.h"
-#include "jobs/archive/partitions.h"
+#include "jobs/archive/wanted_months.h"
 #include "jobs/vacuum.h"
 
 namespace pgsteward {
@@ -210,23 +210,38 @@ Task<Result<void>> Finish(JobContext& context, const ArchivePreflight& ready,
   const bool analyze = context.options.Switch("analyze");
   auto vacuumed = co_await VacuumMessages(context, analyze, report);
   if (!vacuumed || !analyze) co_return vacuumed;
-  auto analyzed = co_await context.db.Alone("ANALYZE public.messages_archive", kVerifyTimeout);
-  if (!analyzed) context.control.Note("analyze: " + analyzed.error().message);
+  VacuumOptions options(true);
+  options.vacuum = false;
+  options.timeout = kVerifyTimeout;
+  std::string archive(kArchiveTable);
+  auto analyzed = co_await VacuumTable(context, std::move(archive), options);
+  report.details["analyze"] = analyzed ? "done" : "not done: " + analyzed.error().message;
+  if (analyzed) co_return analyzed;
+  if (analyzed.error().code == Errc::kConnectionLost) co_return analyzed;
+  context.control.Note("analyze: " + analyzed.error().message);
   co_return Result<void>();
 }
 
-// The months of all messages: each of them will be old one day.
-Task<Result<std::string>> PreparePartitions(JobContext& context) {
-  auto archive = co_await ReadPartitions(context.db);
-  if (!archive) co_return archive.error();
-  auto months = co_await MonthsOfMessages(context.db);
-  if (!months) co_return months.error();
-  months->merge(MonthsFrom(archive->this_month, 2));
-  PartitionsMade made;
+// Without the months of what is old already there is nothing to begin with; the others are a
+// service, because each of them will be old one day. Why the run must end, or empty.
+Task<Result<std::string>> PreparePartitions(JobContext& context, const ArchivePreflight& ready) {
+  auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
+  if (!wanted) co_return wanted.error();
+  auto checked = CheckWantedMonths(*wanted);
+  if (!checked) co_return checked.error();
   PartitionPolicy policy;
-  auto done = co_await EnsurePartitions(context, *months, policy, made);
+  PartitionsMade made;
+  auto done = co_await EnsurePartitions(context, wanted->old, policy, made);
   if (!done) co_return done.error();
-  co_return made.stopped;
+  if (!made.overlapping.empty()) co_return OverlapError(made.overlapping.front());
+  if (!made.stopped.empty()) co_return made.stopped;
+  PartitionsMade later;
+  auto ahead = co_await EnsurePartitions(context, wanted->young, policy, later);
+  if (ahead) co_return std::string();
+  const Error& error = ahead.error();
+  if (error.code == Errc::kBusy || !context.db.open()) co_return error;
+  context.control.Note("months that are not old yet lack a partition: " + error.message);
+  co_return std::string();
 }
 
 Task<Result<void>> Run(JobContext& context, JobReport& report) {
@@ -241,7 +256,7 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   for (const ShapeFinding& warning : ready->warnings) context.control.Note(warning.text);
   context.control.Note(ready->triggers.explanation.front());
   if (ready->shape.partitioned) {
-    auto stopped = co_await PreparePartitions(context);
+    auto stopped = co_await PreparePartitions(context, *ready);
     if (!stopped) co_return stopped.error();
     if (!stopped->empty()) {
       report.status = RunStatus::kPartial;

@@ -121,5 +121,38 @@ TEST_F(MessageArchiveTrustTest, WithoutAnIndexABatchMayTakeLonger) {
   EXPECT_EQ(Difference(), "");
 }
 
+// The limit is of messages that move: those under a hold are passed over in large steps.
+TEST_F(MessageArchiveTrustTest, ALimitOfRowsDoesNotMakeTheWayThroughHeldOnesLong) {
+  AddMessages(1000, "2020-01-01");
+  Exec(
+      "INSERT INTO pgsteward.retention_hold (session_id, reason) SELECT id, 'r' FROM "
+      "public.chat_sessions WHERE id <> md5('chat10')::uuid");
+  const RunResult run = Archive({{"max_rows", "3"}, {"batch_rows", "500"}});
+  EXPECT_EQ(run.Text(), "partial rows: the limit of one run is reached");
+  EXPECT_EQ(run.report.batches, 1);
+  EXPECT_EQ(Where(), "live 997 archived 3");
+  EXPECT_EQ(Archive().report.rows_done, 97);
+  EXPECT_EQ(Archive().report.details.at("passed_over"), "900");
+}
+
+// Statistics of the archive need rights on the archive, and the server only warns.
+TEST_F(MessageArchiveTrustTest, WhatWasNotAnalyzedIsNotSaidToBe) {
+  user_ = "pgsteward_jobs";
+  Exec(
+      "GRANT CREATE ON SCHEMA public TO pgsteward_jobs; ALTER TABLE public.messages OWNER TO "
+      "pgsteward_jobs");
+  AddMessages(10, "2020-01-01");
+  RunResult run = Archive();
+  EXPECT_EQ(run.Text(), "ok");
+  EXPECT_EQ(run.report.details.at("vacuum"), "done");
+  EXPECT_EQ(run.report.details.at("analyze"),
+            "not done: role pgsteward_jobs may not vacuum public.messages_archive");
+  Exec("ALTER TABLE public.messages_archive OWNER TO pgsteward_jobs");
+  AddMessages(10, "2020-02-01");
+  run = Archive();
+  EXPECT_EQ(run.Text(), "ok");
+  EXPECT_EQ(run.report.details.at("analyze"), "done");
+}
+
 }  // namespace
 }  // namespace pgsteward
