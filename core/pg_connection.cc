@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 #include <fstream>
 
 #include "core/wait.h"
@@ -214,6 +215,21 @@ Task<boost::system::result<std::unique_ptr<PgConnection>, OpenFailure>> PgConnec
   co_return connection;
 }
 
+PgConnection::~PgConnection() {
+  if (!under_way_ || PQstatus(connection_.get()) != CONNECTION_OK) return;
+  if (*runtime_.cancel_requests >= kMaxCancelRequests) return;
+  std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_.get()), &PQfreeCancel);
+  if (!cancel) return;
+  ++*runtime_.cancel_requests;
+  // The connection is closed after the request: a pooler forgets its key with it.
+  boost::asio::post(runtime_.blocking, [cancel, connection = std::move(connection_),
+                                        under_way = runtime_.cancel_requests] {
+    std::array<char, 256> error{};
+    PQcancel(cancel.get(), error.data(), static_cast<int>(error.size()));
+    --*under_way;
+  });
+}
+
 Task<Result<PgResult>> PgConnection::Query(std::string sql, PgValues values, Duration timeout) {
   co_return co_await Run(Form::kParameters, std::move(sql), std::move(values), timeout);
 }
@@ -247,6 +263,7 @@ Task<Result<PgResult>> PgConnection::Exchange(Form form, std::string sql, PgValu
   // Broken until the last result is read: a coroutine that is unwound half way must not leave a
   // connection behind that somebody uses again.
   broken_ = true;
+  under_way_ = true;
   const int sent = form == Form::kScript
                        ? PQsendQuery(raw, sql.c_str())
                        : PQsendQueryParams(raw, sql.c_str(), static_cast<int>(parameters.size()),
@@ -278,6 +295,7 @@ Task<Result<PgResult>> PgConnection::Exchange(Form form, std::string sql, PgValu
       last = std::move(result);
     }
   }
+  under_way_ = false;
   broken_ = PQstatus(raw) != CONNECTION_OK;
   if (failure) {
     if (broken_) failure->code = Errc::kConnectionLost;
@@ -317,6 +335,7 @@ Task<void> PgConnection::CancelAndDrain() {
   const Deadline grace = SteadyNow() + kDrainGrace;
   std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_.get()), &PQfreeCancel);
   if (!cancel) co_return;
+  under_way_ = false;  // one request is enough
   ++*runtime_.cancel_requests;
   auto request = [cancel, under_way = runtime_.cancel_requests] {
     std::array<char, 256> error{};

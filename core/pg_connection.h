@@ -74,6 +74,12 @@ class PgConnection {
   // explicit BEGIN they form one transaction.
   Task<Result<PgResult>> Script(std::string sql, Duration timeout);
 
+  // A statement that is under way is cancelled on the server as well: a backend that is busy does not
+  // notice that its client went away.
+  ~PgConnection();
+  PgConnection(const PgConnection&) = delete;
+  PgConnection& operator=(const PgConnection&) = delete;
+
   // False after an error that leaves nothing to hold on to: throw the connection away.
   bool usable() const { return !broken_ && PQstatus(connection_.get()) == CONNECTION_OK; }
   int server_version() const { return PQserverVersion(connection_.get()); }  // 150018
@@ -104,6 +110,7 @@ class PgConnection {
   std::optional<Duration> statement_timeout_;
   bool transaction_scoped_ = false;
   bool broken_ = false;
+  bool under_way_ = false;  // a statement was sent whose end has not come
 };
 
 }  // namespace pgsteward

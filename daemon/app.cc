@@ -49,7 +49,7 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
       started_(started),
       page_wanted_(runtime_),
       measuring_(std::make_unique<Measuring>(runtime_, config_, store_)),
-      operating_(std::make_unique<Operating>(runtime_, store_)),
+      operating_(std::make_unique<Operating>(runtime_, config_, store_)),
       pages_(runtime_, store_, VersionText(), [this] { return Rows(measuring_->Servers()); }),
       http_(runtime_, [this](const HttpRequest& request) { return pages_.Handle(request); }),
       tasks_(runtime_),
@@ -85,7 +85,7 @@ Task<void> App::Main() {
   SpawnRender();
   if (notifier_.watchdog_interval()) tasks_.Spawn("watchdog", FeedWatchdog());
   measuring_->Start();
-  co_await operating_->Become(config_, SteadyNow());
+  operating_->Start();
   pages_.SetReady(true);
   // Ready although PostgreSQL may be away: somebody must be there to say pg_up 0.
   notifier_.Ready(StatusText());

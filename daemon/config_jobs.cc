@@ -24,7 +24,7 @@ constexpr DurationRange kJitter{seconds(0), days(1)};
 constexpr DurationRange kGrace{seconds(1), days(366)};
 constexpr DurationRange kPause{seconds(1), days(1)};
 constexpr DurationRange kDeadline{seconds(1), days(30)};
-constexpr DurationRange kMaxAge{seconds(1), days(3660)};
+constexpr DurationRange kMaxAge{seconds(1), days(3660), true};
 // Shorter ones would be lost by a busy server's hiccups; longer ones delay every take-over.
 constexpr DurationRange kLease{seconds(3), minutes(10)};
 constexpr int kMostMisfires = 1000;

@@ -54,7 +54,7 @@ std::string JobLines(const JobConfig& job, SecretText secrets) {
   text += TimeLine("retry_pause", policy.retry_pause.first);
   text += TimeLine("retry_pause_most", policy.retry_pause.longest);
   text += TimeLine("deadline", policy.deadline);
-  text += TimeLine("max_age", policy.MaxAge());
+  text += policy.max_age ? TimeLine("max_age", *policy.max_age) : Line("max_age", "none");
   text += Line("groups", QuotedList(policy.groups));
   text += SwitchLine("confirm", policy.confirm);
   std::vector<const JobOptions*> parts = {&policy.options};

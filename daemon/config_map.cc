@@ -175,7 +175,7 @@ std::optional<Located<std::string>> ConfigMap::Plain(std::string_view key) {
 std::optional<Located<std::chrono::seconds>> ConfigMap::Duration(std::string_view key,
                                                                  DurationRange range) {
   const auto text = Text(key);
-  if (!text) return std::nullopt;
+  if (!text || (range.or_none && text->value == "none")) return std::nullopt;
   const auto duration = ParseDuration(text->value);
   if (!duration) {
     AddError(text->at, key, duration.error());

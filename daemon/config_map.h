@@ -25,6 +25,7 @@ struct Located {
 struct DurationRange {
   std::chrono::seconds least;
   std::chrono::seconds most;
+  bool or_none = false;  // the word "none" stands for no value
 };
 
 // One mapping. Each getter is empty when the key is absent or its value is wrong, and then the

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "jobs/runner/decision.h"
-#include "jobs/runner/run_record.h"
 #include "jobs/runner/lease.h"
+#include "jobs/runner/run_record.h"
 
 namespace pgsteward {
 

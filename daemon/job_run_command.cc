@@ -229,11 +229,12 @@ void ShowOutcome(ManualRun& run, const JobFacts& job, const RunOutcome& outcome)
 
 Task<void> Execute(Runtime& runtime, ManualRun& run, const JobFacts& job) {
   const PgTarget target = JobTarget(*run.choice.server);
-  LeaseKeeper keeper(runtime, target, LeaseHolder(), run.choice.loaded->config.jobs_lease);
   // It knows which server the jobs ran on last.
   const std::string path = SchedulerPolicyOf(run.choice.loaded->config, *run.choice.server).journal;
   Journal journal(runtime, path, Journal::Use::kReadOnly);
   if (auto known = journal.Peek(); !known) Complain("journal of jobs", known.error());
+  LeaseKeeper keeper(runtime, target, LeaseHolder(), run.choice.loaded->config.jobs_lease,
+                     journal.Check());
   RunRequest request(run.policy());
   request.dry_run = run.options.dry_run;
   request.arguments = run.arguments;

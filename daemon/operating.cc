@@ -50,19 +50,35 @@ struct Operating::Unit {
   std::string essence;  // JobsEssence
   Scheduler scheduler;
   TaskGroup watch;
+  bool started = false;
   bool ended = false;
 };
 
-Operating::Operating(Runtime& runtime, Store& store)
-    : runtime_(runtime), store_(store), stops_(runtime) {}
+Operating::Operating(Runtime& runtime, const Config& config, Store& store)
+    : runtime_(runtime), store_(store), stops_(runtime) {
+  Add(config);
+}
 
 Operating::~Operating() = default;
 
-void Operating::StartUnit(std::string essence, SchedulerPolicy policy) {
-  units_.push_back(std::make_unique<Unit>(runtime_, std::move(essence), std::move(policy)));
-  Unit& unit = *units_.back();
-  unit.scheduler.Start();
-  unit.watch.Spawn("watch of jobs on " + unit.scheduler.server(), Watch(unit.scheduler));
+void Operating::Add(const Config& config) {
+  for (const ServerConfig& server : config.servers) {
+    std::string essence = JobsEssence(config, server);
+    const bool there = std::any_of(units_.begin(), units_.end(), [&server](const auto& unit) {
+      return unit->scheduler.server() == server.name;
+    });
+    if (essence.empty() || there) continue;
+    units_.push_back(
+        std::make_unique<Unit>(runtime_, std::move(essence), SchedulerPolicyOf(config, server)));
+  }
+}
+
+void Operating::Start() {
+  for (const auto& unit : units_) {
+    if (std::exchange(unit->started, true)) continue;
+    unit->scheduler.Start();
+    unit->watch.Spawn("watch of jobs on " + unit->scheduler.server(), Watch(unit->scheduler));
+  }
 }
 
 Task<void> Operating::Watch(Scheduler& scheduler) {
@@ -100,15 +116,8 @@ Task<bool> Operating::Become(Config config, Deadline deadline) {
     if (!same) outdated.push_back(unit.get());
   }
   const bool ended = co_await StopSome(std::move(outdated), deadline);
-  for (const ServerConfig& server : config.servers) {
-    std::string essence = JobsEssence(config, server);
-    const bool there = std::any_of(units_.begin(), units_.end(), [&](const auto& unit) {
-      return unit->essence == essence || unit->scheduler.server() == server.name;
-    });
-    if (!essence.empty() && !there) {
-      StartUnit(std::move(essence), SchedulerPolicyOf(config, server));
-    }
-  }
+  Add(config);
+  Start();
   co_return ended;
 }
 

@@ -20,10 +20,11 @@ SchedulerPolicy SchedulerPolicyOf(const Config& config, const ServerConfig& serv
 
 class Operating {
  public:
-  // `store` must outlive this.
-  Operating(Runtime& runtime, Store& store);
+  // The jobs of `config`, not yet started, but already on the page. `store` must outlive this.
+  Operating(Runtime& runtime, const Config& config, Store& store);
   ~Operating();
 
+  void Start();
   // Makes the jobs those of `config`: schedulers of servers about which something has changed, or
   // that have no jobs any more, are stopped as Stop() says, the others go on undisturbed. False
   // when one did not end in time: then it is neither forgotten nor started anew.
@@ -41,7 +42,8 @@ class Operating {
 
  private:
   struct Unit;
-  void StartUnit(std::string essence, SchedulerPolicy policy);
+  // Units for the servers of `config` that have jobs and no unit.
+  void Add(const Config& config);
   Task<void> Watch(Scheduler& scheduler);
   Task<void> StopOne(Unit& unit, Deadline deadline);
   // Stops these, and forgets those that ended.

@@ -10,8 +10,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsteward_jobs') THEN
         -- BYPASSRLS: the policies of users and sessions show a role only what is auth.uid()'s own. A job
         -- that sees no rows would report success and do nothing.
-        -- The limit: one connection for each job that runs, and for each command beside the daemon.
-        CREATE ROLE pgsteward_jobs LOGIN BYPASSRLS CONNECTION LIMIT 10;
+        -- The limit: a daemon holds up to three connections and two more for each job that runs (its work,
+        -- and a look at the throttle gates), a backup's pg_dump one more; a second daemon that waits holds
+        -- one; a command beside them up to three.
+        CREATE ROLE pgsteward_jobs LOGIN BYPASSRLS CONNECTION LIMIT 30;
     END IF;
 END
 $$;

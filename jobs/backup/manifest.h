@@ -51,6 +51,8 @@ struct BackupDatabase {
   std::vector<NamedText> settings;    // ALTER DATABASE/ROLE IN DATABASE SET: "role name=value"
   std::string acl;                    // of the database itself, as SQL; empty: the default
   std::vector<std::string> invalid_indexes;  // schema.name of those that no dump holds
+  // schema.table.name of those that were NOT VALID, and are so when restored.
+  std::vector<std::string> unvalidated_constraints;
 };
 
 // What restoring it once has shown.

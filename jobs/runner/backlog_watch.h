@@ -29,6 +29,8 @@ class BacklogWatch {
   Task<void> Run();
   // One job's is out of date: after a run.
   void Outdate(const std::string& job);
+  // Nothing is known any more.
+  void Forget() { measured_.clear(); }
   // `wanted` may say something else now.
   void Wake() { woken_.Notify(); }
   // nullptr: not asked yet.

@@ -12,6 +12,9 @@ using std::chrono::seconds;
 // The scheduler looks at least this often; a run that begins within it was not missed.
 constexpr seconds kOnTime{60};
 
+// Clocks are set by less than this when seasons change or a machine wakes up.
+constexpr std::chrono::hours kClockSteps{25};
+
 constexpr std::array<std::string_view, 4> kTriggerNames = {"schedule", "catchup", "retry",
                                                            "manual"};
 
@@ -68,7 +71,7 @@ void StartDue(const JobPolicy& policy, const DueTimes& due, const std::string& h
     Miss(decision, due.total, late_reason);
     return;
   }
-  Miss(decision, due.total - 1, "misfire");
+  Miss(decision, due.total - 1, late_reason);
   const bool late = now - latest > kOnTime && held_up.empty();
   decision.start = {latest, late ? Trigger::kCatchup : Trigger::kSchedule, 1};
 }
@@ -101,6 +104,26 @@ void DueNow(const JobPolicy& policy, const JobState& state, bool running,
   StartDue(policy, due, held_up, now, decision);
 }
 
+// The last due time, unless a wrong clock put it into the future.
+WallTime LastDue(const JobState& state, WallTime now) {
+  const bool believable = state.last_due && *state.last_due < now + kClockSteps;
+  return believable ? *state.last_due : now;
+}
+
+// A due time that was computed by a wrong clock, far ahead: nothing would run until then.
+bool BeyondNext(const JobPolicy& policy, const JobState& state, WallTime now) {
+  if (!state.next_due || policy.timetable.manual()) return false;
+  const auto next = policy.timetable.Next(std::max(now, LastDue(state, now)));
+  return next && *state.next_due > *next;
+}
+
+// Another attempt makes sense as long as the due time itself would still be made up for.
+bool RetryTooLate(const JobPolicy& policy, const JobState& state, WallTime now) {
+  if (policy.misfire == Misfire::kRunAll) return false;
+  const seconds most = policy.Grace() + policy.deadline * std::max(state.attempt, 1);
+  return now - *state.last_due > most;
+}
+
 }  // namespace
 
 std::string_view TriggerName(Trigger trigger) {
@@ -118,7 +141,15 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
   Decision decision;
   decision.next_due = state.next_due;
   decision.queued = state.queued;
-  if (!policy.enabled) return decision;
+  decision.timetable = policy.timetable.fingerprint();
+  if (!policy.enabled) {
+    // Switched on again it begins anew, like a new one.
+    decision.timetable.clear();
+    decision.next_due.reset();
+    decision.queued = 0;
+    decision.store = state.next_due || state.queued != 0 || !state.timetable.empty();
+    return decision;
+  }
 
   // A new or changed schedule begins with its next due time, never at once.
   if (state.timetable != policy.timetable.fingerprint() ||
@@ -127,6 +158,13 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
     decision.queued = 0;
     decision.store =
         decision.next_due != state.next_due || state.timetable != policy.timetable.fingerprint();
+    WakeAt(decision, decision.next_due);
+    return decision;
+  }
+
+  if (BeyondNext(policy, state, now)) {
+    decision.next_due = policy.timetable.Next(std::max(now, LastDue(state, now)));
+    decision.store = true;
     WakeAt(decision, decision.next_due);
     return decision;
   }
@@ -141,8 +179,9 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
     return decision;
   }
 
+  const bool retry = state.retry_at && state.last_due && !RetryTooLate(policy, state, now);
   // run_all makes up for everything in its order: what failed first comes first.
-  const bool retry_first = policy.misfire == Misfire::kRunAll && state.retry_at && state.last_due;
+  const bool retry_first = policy.misfire == Misfire::kRunAll && retry;
   if (state.next_due && *state.next_due <= now && !retry_first) {
     DueNow(policy, state, running, held_up, now, decision);
   } else if (!running && policy.ClosedAt(now).empty()) {
@@ -150,19 +189,19 @@ Decision Decide(const JobPolicy& policy, const JobState& state, bool running,
       // Its due time has passed into queued; it runs under the time at which it begins.
       decision.start = {std::chrono::floor<seconds>(now), Trigger::kCatchup, 1};
       decision.queued = 0;
-    } else if (state.retry_at && *state.retry_at <= now && state.last_due) {
+    } else if (retry && *state.retry_at <= now) {
       decision.start = {*state.last_due, Trigger::kRetry, state.attempt + 1};
     }
-  } else if (!running && (state.queued > 0 || state.retry_at)) {
+  } else if (!running && (state.queued > 0 || retry)) {
     WakeAt(decision, policy.NextChange(now));
   }
   // The retry of an earlier due time is not made up for: this run does its work.
-  if (decision.start && decision.start->trigger != Trigger::kRetry && state.retry_at) {
+  if (decision.start && decision.start->trigger != Trigger::kRetry && retry) {
     Miss(decision, 1, "superseded");
   }
   WakeAt(decision,
          decision.next_due && *decision.next_due > now ? decision.next_due : std::nullopt);
-  if (state.retry_at && *state.retry_at > now) WakeAt(decision, state.retry_at);
+  if (retry && *state.retry_at > now) WakeAt(decision, state.retry_at);
   return decision;
 }
 

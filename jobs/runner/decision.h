@@ -1,6 +1,7 @@
 // What the scheduler does next with a job: pure. Facts and the time in, an action out.
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,6 +43,9 @@ struct JobState {
   std::map<std::string, std::string> memory;
 };
 
+inline constexpr std::array<std::string_view, 8> kMissedReasons = {
+    "misfire", "overlap", "paused", "window", "blackout", "superseded", "busy", "unavailable"};
+
 struct Decision {
   // Start a run of this due time now. The claim stores next_due, queued and attempt with it.
   struct Start {
@@ -50,12 +54,13 @@ struct Decision {
     int attempt = 1;
   };
   std::optional<Start> start;
-  // Due times that will not be run, and why: "misfire", "overlap", "paused", "window", ...
+  // Due times that will not be run, and why: one of kMissedReasons.
   int missed = 0;
   std::string missed_reason;
   // A running one must end: overlap cancel_previous.
   bool cancel_running = false;
   // What these columns have to be from now on.
+  std::string timetable;
   std::optional<WallTime> next_due;
   int queued = 0;
   // They, or missed, have to be stored although nothing is started.

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "core/log.h"
 #include "core/pg_error.h"
 #include "core/random.h"
-#include "jobs/runner/run_store.h"
 #include "jobs/throttle/throttle_facts.h"
 
 namespace pgsteward {
@@ -23,9 +23,12 @@ constexpr Duration kClaimTimeout = std::chrono::seconds(10);
 // Of the leases' rows: somebody who runs the same job on an expired lease is let finish his batch.
 constexpr Duration kTakeOverWait = std::chrono::seconds(5);
 
+// What passes by itself. Not a statement that was cancelled, by a person or by its timeout: it
+// would take as long again.
 bool WorthRetrying(const Error& error) {
   switch (error.code) {
     case Errc::kTimeout:
+      return error.sqlstate.empty();
     case Errc::kConnectionLost:
     case Errc::kUnavailable:
     case Errc::kBusy:
@@ -33,18 +36,6 @@ bool WorthRetrying(const Error& error) {
     default:
       return IsRetryableSqlstate(error.sqlstate);
   }
-}
-
-Error NotPrimary(const ServerFacts& facts) {
-  return Error(Errc::kUnavailable,
-               facts.in_recovery ? "standby: the server is in recovery"
-                                 : "read_only: the session cannot write",
-               "25006", "Jobs run on the primary: target_session_attrs=read-write finds it.");
-}
-
-Error NoTables() {
-  return Error(Errc::kUnsupported, "no_schema: this database has no schema pgsteward", "3F000",
-               "Make it with: pgsteward schema apply --component pgsteward.");
 }
 
 }  // namespace
@@ -156,7 +147,7 @@ void JobExecution::Note(const std::string& text) {
 
 Task<RunOutcome> JobExecution::Run() {
   RunOutcome outcome;
-  auto facts = co_await Connect();
+  auto facts = co_await OpenPrimary(db_, journal_.Check());
   if (!facts) {
     outcome.error = facts.error();
     outcome.record = record_;
@@ -164,7 +155,14 @@ Task<RunOutcome> JobExecution::Run() {
   }
   record_.timeline = facts->timeline;
   if (!request_.dry_run) {
-    auto claimed = co_await Claim();
+    if (!stop_reason_.empty()) {
+      // Its due time stays for whoever comes next.
+      outcome.error = Error(Errc::kBusy, stop_reason_ + ": asked to end before it began");
+      outcome.record = record_;
+      co_return outcome;
+    }
+    const SteadyTime asked = SteadyNow();
+    auto claimed = co_await TakeRun();
     outcome.record = record_;
     if (!claimed) {
       const bool busy = claimed.error().code == Errc::kBusy;
@@ -172,11 +170,11 @@ Task<RunOutcome> JobExecution::Run() {
       outcome.error = claimed.error();
       co_return outcome;
     }
-    if (!*claimed) {
+    if (*claimed != Claim::kTaken) {
       outcome.end = RunOutcome::End::kNotClaimed;
       co_return outcome;
     }
-    keeper_.Add(grants_);
+    keeper_.Add(grants_, asked);
   }
   outcome.end = RunOutcome::End::kRan;
   deadline_ = SteadyNow() + request_.policy->deadline;
@@ -196,20 +194,7 @@ Task<RunOutcome> JobExecution::Run() {
   co_return outcome;
 }
 
-Task<Result<ServerFacts>> JobExecution::Connect() {
-  auto opened = co_await db_.Open();
-  if (!opened) co_return opened.error();
-  auto facts = co_await ReadServerFacts(db_);
-  if (!facts) co_return facts.error();
-  if (facts->in_recovery || facts->read_only) co_return NotPrimary(*facts);
-  if (!facts->has_tables) co_return NoTables();
-  // Of several hosts this connection may have found another one than the scheduler's.
-  auto known = journal_.CheckServer(facts->system_identifier, facts->timeline);
-  if (!known) co_return known.error();
-  co_return facts;
-}
-
-Task<Result<bool>> JobExecution::Claim() {
+Task<Result<Claim>> JobExecution::TakeRun() {
   TransactionSettings settings(kClaimTimeout);
   settings.lock_timeout = kTakeOverWait;
   auto begun = co_await db_.Begin(settings);
@@ -226,14 +211,15 @@ Task<Result<bool>> JobExecution::Claim() {
   const JobState* before = request_.before ? &*request_.before : nullptr;
   const Decision* decision = request_.decision ? &*request_.decision : nullptr;
   auto claimed = co_await ClaimRun(db_, *request_.policy, record_, before, decision);
-  if (!claimed || !*claimed) {
+  if (!claimed || *claimed == Claim::kChanged) {
     co_await db_.Rollback();
     co_return claimed;
   }
+  if (*claimed == Claim::kRanBefore) co_await ReleaseLeases(db_, *grants, keeper_.holder());
   auto committed = co_await db_.Commit();
   if (!committed) co_return committed.error();
-  grants_ = std::move(*grants);
-  co_return true;
+  if (*claimed == Claim::kTaken) grants_ = std::move(*grants);
+  co_return claimed;
 }
 
 bool JobExecution::NeedsConfirmation() const {
@@ -302,7 +288,7 @@ void JobExecution::Conclude() {
       report_.status = RunStatus::kAborted;
       report_.reason = "lease_lost: another holder has taken over";
     }
-    again = WorthRetrying(error);
+    again = !cancelled_ && WorthRetrying(error);
   } else if (report_.status == RunStatus::kPartial && report_.reason == "lease_lost") {
     report_.status = RunStatus::kAborted;
     report_.reason = "lease_lost: it could not be renewed, or another holder has taken over";
@@ -310,6 +296,9 @@ void JobExecution::Conclude() {
   } else if (report_.status == RunStatus::kPartial && report_.reason == "cancelled") {
     report_.status = RunStatus::kCancelled;
   }
+  // Nobody failed: whoever runs the jobs next goes on at once.
+  const bool handed_over = stop_reason_ == "shutdown" && report_.status == RunStatus::kPartial;
+  if (handed_over && record_.due) record_.retry_at = record_.finished;
   if (again && record_.due && record_.attempt <= request_.policy->retries) {
     record_.retry_at =
         record_.finished + std::chrono::duration_cast<WallTime::duration>(BackoffPause(
@@ -321,11 +310,22 @@ void JobExecution::Conclude() {
   }
 }
 
+Task<void> JobExecution::Keep() {
+  auto saved = co_await journal_.Save();
+  if (!saved) {
+    Log(LogLevel::kWarning, "journal of jobs", WithError({{"job", record_.job}}, saved.error()));
+  }
+}
+
 Task<void> JobExecution::Tell(RunOutcome& outcome) {
+  // First to the journal: whatever happens while the database is told, the end is not lost.
+  journal_.AddUntold(record_);
+  co_await Keep();
   const SteadyTime give_up = SteadyNow() + kTellWithin;
   for (;;) {
     Result<void> told;
-    if (!db_.open()) told = co_await db_.Open();
+    auto reached = co_await OpenPrimary(db_, journal_.Check());
+    if (!reached) told = reached.error();
     if (told) told = co_await FinishRun(db_, record_);
     if (told) {
       outcome.told = true;
@@ -334,9 +334,9 @@ Task<void> JobExecution::Tell(RunOutcome& outcome) {
     if (SteadyNow() + kTellPause >= give_up || !stop_reason_.empty()) break;
     co_await SleepUntil(SteadyNow() + kTellPause);
   }
-  if (!outcome.told) {
-    journal_.AddUntold(record_);
-    co_await journal_.Save();
+  if (outcome.told) {
+    journal_.Told(record_.run_id);
+    co_await Keep();
   }
   keeper_.Remove(grants_);
   // When this fails the leases end by themselves.

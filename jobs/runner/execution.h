@@ -10,6 +10,7 @@
 #include "core/task_group.h"
 #include "jobs/runner/journal.h"
 #include "jobs/runner/lease.h"
+#include "jobs/runner/run_store.h"
 #include "jobs/throttle/throttle_watch.h"
 
 namespace pgsteward {
@@ -34,7 +35,7 @@ struct RunOutcome {
   enum class End {
     kRan,         // with `record`
     kBusy,        // somebody holds a lease; `error` says who
-    kNotClaimed,  // somebody else has run this due time, or has paused the job
+    kNotClaimed,  // this due time has been run, or somebody has paused the job
     kNotBegun,    // `error` says why
   };
   End end = End::kNotBegun;
@@ -64,8 +65,10 @@ class JobExecution : public RunControl {
   const JobReport& progress() const { return progress_; }
   const std::string& throttled_by() const { return throttled_by_; }
   const JobPolicy& policy() const { return *request_.policy; }
+  const std::string& run_id() const { return record_.run_id; }
   WallTime started() const { return record_.started; }
-  const std::map<std::string, double>& throttled() const { return record_.throttled; }
+  // Seconds by reason, so far.
+  std::map<std::string, double> throttled() const { return throttle_.HeldSeconds(SteadyNow()); }
 
   std::function<void(const JobReport&)> on_progress;
   std::function<void(const std::string&)> on_note;
@@ -78,9 +81,8 @@ class JobExecution : public RunControl {
   void Note(const std::string& text) override;
 
  private:
-  Task<Result<ServerFacts>> Connect();
-  // Takes the leases and makes the record, in one transaction: kBusy, or false when not claimed.
-  Task<Result<bool>> Claim();
+  // Takes the leases and makes the record, in one transaction: kBusy when somebody holds one.
+  Task<Result<Claim>> TakeRun();
   Task<void> Work();
   Task<void> Body();
   // Looks at the throttle gates, on a connection of their own.
@@ -91,6 +93,8 @@ class JobExecution : public RunControl {
   Task<void> Supervise();
   void Conclude();
   Task<void> Tell(RunOutcome& outcome);
+  // Writes the journal.
+  Task<void> Keep();
   bool NeedsConfirmation() const;
 
   Runtime& runtime_;

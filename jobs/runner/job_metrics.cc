@@ -14,6 +14,9 @@ struct Page {
   prometheus::MetricFamily info = GaugeFamily("pgsteward_job_info", "Always 1; what the job is.");
   prometheus::MetricFamily enabled =
       GaugeFamily("pgsteward_job_enabled", "1 when the configuration switches the job on.");
+  prometheus::MetricFamily confirmed =
+      GaugeFamily("pgsteward_job_confirmed",
+                  "1 when a person has accepted the plan as it is now. Only of jobs that need it.");
   prometheus::MetricFamily running =
       GaugeFamily("pgsteward_job_running", "1 while the job runs here.");
   prometheus::MetricFamily paused =
@@ -73,15 +76,13 @@ struct Page {
 
   Families All() {
     Families all;
-    for (auto* family : {&info,          &enabled,      &running,
-                         &paused,        &last_start,   &last_completion,
-                         &last_success,  &last_run,     &successful,
-                         &duration,      &max_duration, &last_rows,
-                         &next_run,      &deadline,     &failures_in_a_row,
-                         &backlog,       &oldest,       &held_up,
-                         &throttled_now, &runs,         &missed,
-                         &retries,       &rows,         &quarantined,
-                         &throttled}) {
+    for (auto* family : {&info,        &confirmed,  &enabled,         &running,
+                         &paused,      &last_start, &last_completion, &last_success,
+                         &last_run,    &successful, &duration,        &max_duration,
+                         &last_rows,   &next_run,   &deadline,        &failures_in_a_row,
+                         &backlog,     &oldest,     &held_up,         &throttled_now,
+                         &runs,        &missed,     &retries,         &rows,
+                         &quarantined, &throttled}) {
       all.push_back(std::move(*family));
     }
     return all;
@@ -97,19 +98,20 @@ Labels With(Labels labels, const std::string& name, std::string value) {
   return labels;
 }
 
-// "missed.overlap" of counters with prefix "missed." gives "overlap".
-void AddCounters(prometheus::MetricFamily& family, const std::map<std::string, double>& counters,
-                 std::string_view prefix, const Labels& labels, const std::string& label) {
-  for (const auto& [name, value] : counters) {
-    if (name.rfind(prefix, 0) == 0) {
-      AddSample(family, With(labels, label, name.substr(prefix.size())), value);
-    }
-  }
-}
-
 double Counter(const JobState& state, const std::string& name) {
   const auto found = state.counters.find(name);
   return found == state.counters.end() ? 0 : found->second;
+}
+
+// Of all runs, the one under way included.
+void AddThrottled(Page& page, const JobStatus& job, const Labels& labels) {
+  const auto now = job.running ? job.running->throttled() : std::map<std::string, double>();
+  for (const std::string_view gate : kThrottleGates) {
+    const std::string reason(gate);
+    const auto held = now.find(reason);
+    AddSample(page.throttled, With(labels, "reason", reason),
+              Counter(job.state, "throttled." + reason) + (held == now.end() ? 0 : held->second));
+  }
 }
 
 void AddLastRun(Page& page, const JobState& state, const Labels& labels) {
@@ -136,7 +138,9 @@ void AddSchedule(Page& page, const JobStatus& job, const Labels& labels) {
   if (job.state.next_due) AddSample(page.next_run, labels, UnixSeconds(*job.state.next_due));
   const WallTime since =
       std::max(job.state.last_success_at.value_or(WallTime()), job.state.registered_at);
-  AddSample(page.deadline, labels, UnixSeconds(since + policy.MaxAge()));
+  if (const auto overdue = policy.OverdueAt(since)) {
+    AddSample(page.deadline, labels, UnixSeconds(*overdue));
+  }
 }
 
 void AddJob(Page& page, const JobStatus& job, const Labels& labels) {
@@ -163,11 +167,20 @@ void AddJob(Page& page, const JobStatus& job, const Labels& labels) {
   if (job.running && !job.running->throttled_by().empty()) {
     AddSample(page.throttled_now, With(labels, "reason", job.running->throttled_by()), 1);
   }
-  AddCounters(page.missed, job.state.counters, "missed.", labels, "reason");
+  for (const std::string_view reason : kMissedReasons) {
+    AddSample(page.missed, With(labels, "reason", std::string(reason)),
+              Counter(job.state, "missed." + std::string(reason)));
+  }
   AddSample(page.retries, labels, Counter(job.state, "retries"));
   AddSample(page.rows, labels, Counter(job.state, "rows"));
   AddSample(page.quarantined, labels, Counter(job.state, "quarantined"));
-  AddCounters(page.throttled, job.state.counters, "throttled.", labels, "reason");
+  if (!policy.spec->throttle_table.empty()) AddThrottled(page, job, labels);
+  if (policy.spec->needs_confirmation && policy.confirm) {
+    const auto accepted = job.state.memory.find("accepted_plan");
+    const bool confirmed =
+        accepted != job.state.memory.end() && accepted->second == policy.PlanHash();
+    AddSample(page.confirmed, labels, confirmed ? 1 : 0);
+  }
 }
 
 }  // namespace

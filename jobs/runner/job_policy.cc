@@ -32,7 +32,13 @@ seconds JobPolicy::Grace() const {
   return std::clamp(timetable.period() / 2, kLeastGrace, kMostGrace);
 }
 
-seconds JobPolicy::MaxAge() const { return max_age.value_or(2 * timetable.period() + deadline); }
+std::optional<WallTime> JobPolicy::OverdueAt(WallTime success) const {
+  if (max_age) return success + *max_age;
+  auto due = timetable.Next(success);
+  if (due) due = timetable.Next(*due);
+  if (!due) return std::nullopt;
+  return *due + deadline;
+}
 
 std::string_view JobPolicy::ClosedAt(WallTime now) const {
   if (!window.empty() && !window.Contains(now)) return "window";

@@ -58,14 +58,16 @@ struct JobPolicy {
   BackoffPolicy retry_pause{std::chrono::seconds(30), std::chrono::minutes(10)};
   std::chrono::seconds deadline;  // of one run
   std::vector<std::string> groups;
-  // A success older than this is overdue; default: two periods and a deadline.
+  // A success older than this is overdue; empty: when the second due time after it, and a deadline
+  // more, have passed.
   std::optional<std::chrono::seconds> max_age;
   bool confirm = true;  // ask for a person's word where the spec says so
   JobOptions options;
   JobOptions throttle;  // of jobs whose spec has a throttle_table
 
   std::chrono::seconds Grace() const;
-  std::chrono::seconds MaxAge() const;
+  // When the job is overdue if nothing has succeeded since `success`. Empty: never.
+  std::optional<WallTime> OverdueAt(WallTime success) const;
   // Why no run may begin or go on at `now`: "window", "blackout"; empty: it may.
   std::string_view ClosedAt(WallTime now) const;
   // The first moment after `now` at which ClosedAt() may say something else.

@@ -26,10 +26,12 @@ SELECT r.job, r.type, '' FROM unnest($1::text[], $2::text[]) AS r (job, type)
 ON CONFLICT (job) DO UPDATE SET type = excluded.type WHERE job_state.type <> excluded.type
 )sql";
 
-// A changed schedule also drops what the old one had left to do.
+// A changed schedule also drops what the old one had left to do, and its time to succeed begins
+// anew.
 constexpr std::string_view kDecisionSql =
     "UPDATE pgsteward.job_state AS s SET next_due = to_timestamp($2::float8), queued = $3::int, "
     "retry_at = CASE WHEN timetable = $4 THEN retry_at END, timetable = $4, "
+    "registered_at = CASE WHEN timetable = $4 THEN registered_at ELSE now() END, "
     "counters = " ADD_COUNTERS_SQL("$5", "$6") R"sql(
 WHERE job = $1 AND next_due IS NOT DISTINCT FROM to_timestamp($7::float8) AND queued = $8::int
 )sql";
@@ -139,7 +141,7 @@ PgValues DecisionValues(const JobPolicy& policy, const JobState& before, const D
 Task<Result<bool>> StoreDecision(Database& db, const JobPolicy& policy, const JobState& before,
                                  const Decision& decision) {
   std::string sql(kDecisionSql);
-  PgValues values = DecisionValues(policy, before, decision, policy.timetable.fingerprint());
+  PgValues values = DecisionValues(policy, before, decision, decision.timetable);
   auto done = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!done) co_return done.error();
   co_return done->command_tag() == "UPDATE 1";

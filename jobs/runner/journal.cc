@@ -37,6 +37,7 @@ FlatObject StateToFlat(const JobState& state) {
   for (const auto& [name, number] : state.counters) {
     flat["counter." + name] = std::to_string(number);
   }
+  for (const auto& [name, text] : state.memory) flat["memory." + name] = text;
   return flat;
 }
 
@@ -58,7 +59,9 @@ JobState StateOfFlat(FlatObject flat) {
   state.consecutive_failures = std::atoi(flat["consecutive_failures"].c_str());
   state.paused_until = TimeOfEpoch(flat["paused_until"]);
   constexpr std::string_view kCounter = "counter.";
+  constexpr std::string_view kMemory = "memory.";
   for (const auto& [key, text] : flat) {
+    if (key.rfind(kMemory, 0) == 0) state.memory[key.substr(kMemory.size())] = text;
     if (key.rfind(kCounter, 0) != 0) continue;
     state.counters[key.substr(kCounter.size())] = std::atof(text.c_str());
   }
@@ -96,11 +99,16 @@ Result<void> Journal::Peek() {
 
 Result<void> Journal::Load() {
   auto peeked = Peek();
-  if (peeked || peeked.error().code != Errc::kBadConfig) return peeked;
-  // Nothing of it is thrown away, and nothing of it stops the daemon.
+  if (peeked) return peeked;
+  // Nothing of it is thrown away, and nothing of it stops the daemon. Also what cannot be read: the
+  // next Save would replace it.
   const std::string aside = path_ + ".broken";
-  std::rename(path_.c_str(), aside.c_str());
-  return Error(Errc::kUnavailable, "the journal was not understood and was set aside", {},
+  if (std::rename(path_.c_str(), aside.c_str()) != 0) return peeked;
+  const bool read = peeked.error().code == Errc::kBadConfig;
+  return Error(Errc::kUnavailable,
+               read ? "the journal was not understood and was set aside"
+                    : peeked.error().message + "; the journal was set aside",
+               {},
                "Look at " + aside + ": it may hold ends of runs that the database does not know.");
 }
 
@@ -171,6 +179,12 @@ Result<void> Journal::CheckServer(std::int64_t system_identifier, int timeline) 
                  {}, hint);
   }
   return {};
+}
+
+ServerCheck Journal::Check() const {
+  return [this](const ServerFacts& facts) {
+    return CheckServer(facts.system_identifier, facts.timeline);
+  };
 }
 
 Task<Result<void>> Journal::Save() {

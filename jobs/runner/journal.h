@@ -9,6 +9,7 @@
 
 #include "core/runtime.h"
 #include "core/task.h"
+#include "jobs/runner/lease.h"
 #include "jobs/runner/run_record.h"
 
 namespace pgsteward {
@@ -41,6 +42,8 @@ class Journal {
   void SetServer(std::int64_t system_identifier, int timeline);
   // kBadConfig: another cluster than that, or a primary from before a failover.
   Result<void> CheckServer(std::int64_t system_identifier, int timeline) const;
+  // The same as a function that lives as long as the journal.
+  ServerCheck Check() const;
 
   // Writes the file, on the pool. Of several calls at once the last one's content stays.
   Task<Result<void>> Save();

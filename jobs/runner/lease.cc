@@ -21,7 +21,7 @@ constexpr double kTrusted = 0.8;
   "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int"
 
 constexpr std::string_view kFactsSql = R"sql(
-SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean,
+SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean,
        to_regclass('pgsteward.job_run') IS NOT NULL,
        (SELECT system_identifier FROM pg_control_system()),
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE )sql" TIMELINE_SQL R"sql( END
@@ -130,6 +130,17 @@ Error HeldBy(const PgResult& rows) {
                "This server is a primary from before a failover: connect to the present one.");
 }
 
+Error NotPrimary(const ServerFacts& facts) {
+  if (facts.in_recovery) {
+    return Error(Errc::kUnavailable, "standby: the server is in recovery", "25006",
+                 "Jobs run on the primary: target_session_attrs=read-write finds it.");
+  }
+  return Error(Errc::kUnavailable, "read_only: the database or the role is set to read only",
+               "25006",
+               "Jobs run again when default_transaction_read_only is off for this role and "
+               "database; on a standby target_session_attrs=read-write finds the primary.");
+}
+
 }  // namespace
 
 std::string LeaseHolder() {
@@ -146,6 +157,28 @@ Task<Result<ServerFacts>> ReadServerFacts(Database& db) {
   facts.has_tables = rows->Bool(0, 2);
   facts.system_identifier = rows->Integer(0, 3).value_or(0);
   facts.timeline = static_cast<int>(rows->Integer(0, 4).value_or(0));
+  co_return facts;
+}
+
+Task<Result<ServerFacts>> OpenPrimary(JobSession& db, const ServerCheck& check) {
+  if (!db.open()) {
+    auto opened = co_await db.Open();
+    if (!opened) co_return opened.error();
+  }
+  auto facts = co_await ReadServerFacts(db);
+  if (!facts) co_return facts.error();
+  std::optional<Error> wrong;
+  if (facts->in_recovery || facts->read_only) {
+    wrong = NotPrimary(*facts);
+  } else if (!facts->has_tables) {
+    wrong = Error(Errc::kUnsupported, "no_schema: this database has no schema pgsteward", "3F000",
+                  "Make it with: pgsteward schema apply --component pgsteward.");
+  } else if (auto right = check(*facts); !right) {
+    wrong = right.error();
+  }
+  // Of several hosts the next attempt may find another one.
+  if (wrong) db.Close();
+  if (wrong) co_return *wrong;
   co_return facts;
 }
 
@@ -253,10 +286,12 @@ Task<Result<std::vector<LeaseRow>>> ReadLeases(Database& db, std::vector<std::st
   co_return leases;
 }
 
-LeaseKeeper::LeaseKeeper(Runtime& runtime, PgTarget target, std::string holder, Duration ttl)
+LeaseKeeper::LeaseKeeper(Runtime& runtime, PgTarget target, std::string holder, Duration ttl,
+                         ServerCheck check)
     : db_(runtime, std::move(target)),
       holder_(std::move(holder)),
       ttl_(ttl),
+      check_(std::move(check)),
       changed_(runtime),
       lost_(runtime) {}
 
@@ -268,9 +303,10 @@ Task<void> LeaseKeeper::Run() {
 }
 
 Task<void> LeaseKeeper::RenewAll() {
+  // When this fails Holds() says no in time, and the fence is the last word.
   if (!db_.open()) {
-    auto opened = co_await db_.Open();
-    if (!opened) co_return;  // Holds() says no in time, and the fence is the last word
+    auto reached = co_await OpenPrimary(db_, check_);
+    if (!reached) co_return;
   }
   std::vector<LeaseGrant> grants;
   for (const Kept& kept : kept_) grants.push_back(kept.grant);
@@ -296,10 +332,10 @@ Task<void> LeaseKeeper::RenewAll() {
   if (lost) lost_.Notify();
 }
 
-void LeaseKeeper::Add(const std::vector<LeaseGrant>& grants) {
+void LeaseKeeper::Add(const std::vector<LeaseGrant>& grants, SteadyTime asked) {
   const auto trusted =
       std::chrono::duration_cast<Duration>(std::chrono::duration<double>(Seconds(ttl_) * kTrusted));
-  for (const LeaseGrant& grant : grants) kept_.push_back({grant, SteadyNow() + trusted});
+  for (const LeaseGrant& grant : grants) kept_.push_back({grant, asked + trusted});
 }
 
 void LeaseKeeper::Remove(const std::vector<LeaseGrant>& grants) {

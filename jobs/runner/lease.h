@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,12 @@ struct ServerFacts {
   int timeline = 0;  // 0 in recovery
 };
 Task<Result<ServerFacts>> ReadServerFacts(Database& db);
+
+// Whether this is the server that is meant: the same cluster, not a primary from before a failover.
+using ServerCheck = std::function<Result<void>(const ServerFacts&)>;
+// Connects where that is needed, to a server on which jobs may run: a primary, writable, with
+// pgsteward's tables, that `check` accepts. Closed again after an error.
+Task<Result<ServerFacts>> OpenPrimary(JobSession& db, const ServerCheck& check);
 
 // Takes all of `names` or none, for `ttl` from now. To be called in an open transaction, which must
 // be rolled back on an error; whoever waits for one of the names goes on when it ends. kBusy: one
@@ -69,12 +76,15 @@ Task<Result<std::vector<LeaseRow>>> ReadLeases(Database& db, std::vector<std::st
 class LeaseKeeper {
  public:
   // The runtime must outlive it. `target` as for any session of jobs.
-  LeaseKeeper(Runtime& runtime, PgTarget target, std::string holder, Duration ttl);
+  // `check`: of each server that it connects to.
+  LeaseKeeper(Runtime& runtime, PgTarget target, std::string holder, Duration ttl,
+              ServerCheck check);
 
   // For ever, until cancelled: renews every third of `ttl`.
   Task<void> Run();
 
-  void Add(const std::vector<LeaseGrant>& grants);
+  // `asked`: when they were asked for, before that statement was sent.
+  void Add(const std::vector<LeaseGrant>& grants, SteadyTime asked);
   void Remove(const std::vector<LeaseGrant>& grants);
   // Still ours as far as we can know without asking: renewed less than `ttl` minus a margin ago.
   bool Holds(const LeaseGrant& grant) const;
@@ -93,6 +103,7 @@ class LeaseKeeper {
   JobSession db_;
   std::string holder_;
   Duration ttl_;
+  ServerCheck check_;
   std::vector<Kept> kept_;
   Event changed_;
   Event lost_;

@@ -22,12 +22,21 @@ INSERT INTO pgsteward.job_run
    timeline, status)
 VALUES ($1, $2, $3, $4, to_timestamp($5::float8), $6::int, to_timestamp($7::float8), $8, $9::int,
         $10, $11::bigint, $12::int, 'running')
+ON CONFLICT DO NOTHING
+)sql";
+
+// What the claim had changed. An empty next_due is computed anew.
+constexpr std::string_view kRepairSql = R"sql(
+UPDATE pgsteward.job_state
+SET last_run = $2, last_started_at = to_timestamp($3::float8),
+    last_due = coalesce(to_timestamp($4::float8), last_due), attempt = $5::int,
+    next_due = CASE WHEN next_due > to_timestamp($4::float8) OR $4 IS NULL THEN next_due END
+WHERE job = $1 AND (last_started_at < to_timestamp($3::float8)) IS NOT FALSE
 )sql";
 
 constexpr std::string_view kNoteRunSql = R"sql(
 UPDATE pgsteward.job_state
-SET last_run = $2, last_status = 'running', last_started_at = to_timestamp($3::float8),
-    last_finished_at = NULL
+SET last_run = $2, last_started_at = to_timestamp($3::float8)
 WHERE job = $1
 )sql";
 
@@ -50,7 +59,8 @@ constexpr std::string_view kFinishStateSql =
     "last_duration_s = $5::float8, last_rows = $6::bigint, last_success_at = CASE WHEN $7::boolean "
     "THEN to_timestamp($4::float8) ELSE last_success_at END, consecutive_failures = CASE WHEN "
     "$7::boolean THEN 0 WHEN $3 IN ('failed', 'aborted') THEN consecutive_failures + 1 ELSE "
-    "consecutive_failures END, retry_at = to_timestamp($8::float8), memory = CASE WHEN $9 = '' "
+    "consecutive_failures END, retry_at = CASE WHEN $12::boolean THEN retry_at ELSE "
+    "to_timestamp($8::float8) END, memory = CASE WHEN $9 = '' "
     "THEN memory ELSE memory || jsonb_build_object('accepted_plan', $9) END, "
     "counters = " ADD_COUNTERS_SQL("$10", "$11") R"sql(
 WHERE job = $1 AND last_run = $2
@@ -58,7 +68,7 @@ WHERE job = $1 AND last_run = $2
 
 constexpr std::string_view kLostSql = R"sql(
 SELECT r.run_id, r.job, r.attempt, r.due_at IS NOT NULL, r.holder, r.lease_epoch,
-       extract(epoch FROM r.started_at)
+       extract(epoch FROM r.started_at), r.trigger
 FROM pgsteward.job_run AS r
 LEFT JOIN pgsteward.lease AS l ON l.name = 'job/' || r.job
 WHERE r.status = 'running'
@@ -146,19 +156,40 @@ PgValues BeginValues(const RunRecord& record) {
   return values;
 }
 
-}  // namespace
-
-Task<Result<bool>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRecord& record,
-                            const JobState* before, const Decision* decision) {
-  if (before && decision) {
-    auto claimed = co_await ClaimDue(db, policy, *before, *decision, record.due, record.attempt);
-    if (!claimed || !*claimed) co_return claimed;
-  }
+// False: there is one of this id, or of this due time and attempt.
+Task<Result<bool>> BeginRun(JobSession& db, const RunRecord& record) {
   std::string sql(kBeginRunSql);
   PgValues values = BeginValues(record);
   auto begun = co_await db.Query(std::move(sql), std::move(values), kTimeout);
-  if (!begun && begun.error().sqlstate == "23505") co_return false;  // this due time has fired
   if (!begun) co_return begun.error();
+  co_return begun->command_tag() == "INSERT 0 1";
+}
+
+Task<Result<bool>> Repair(JobSession& db, const RunRecord& record) {
+  std::string sql(kRepairSql);
+  PgValues values;
+  values.emplace_back(record.job);
+  values.emplace_back(record.run_id);
+  values.push_back(EpochText(record.started));
+  values.push_back(EpochText(record.due));
+  values.emplace_back(std::to_string(record.attempt));
+  auto done = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  if (!done) co_return done.error();
+  co_return true;
+}
+
+}  // namespace
+
+Task<Result<Claim>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRecord& record,
+                             const JobState* before, const Decision* decision) {
+  if (before && decision) {
+    auto claimed = co_await ClaimDue(db, policy, *before, *decision, record.due, record.attempt);
+    if (!claimed) co_return claimed.error();
+    if (!*claimed) co_return Claim::kChanged;
+  }
+  auto begun = co_await BeginRun(db, record);
+  if (!begun) co_return begun.error();
+  if (!*begun) co_return Claim::kRanBefore;
   std::string note_sql(kNoteRunSql);
   PgValues note;
   note.emplace_back(record.job);
@@ -166,7 +197,7 @@ Task<Result<bool>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRe
   note.push_back(EpochText(record.started));
   auto noted = co_await db.Query(std::move(note_sql), std::move(note), kTimeout);
   if (!noted) co_return noted.error();
-  co_return true;
+  co_return Claim::kTaken;
 }
 
 namespace {
@@ -211,6 +242,9 @@ Task<Result<bool>> WriteEnd(JobSession& db, const RunRecord& record) {
   state.emplace_back(record.accepted_plan);
   state.emplace_back(amounts.names);
   state.emplace_back(amounts.numbers);
+  // Somebody tried by hand, in vain: what waits for another attempt waits on.
+  const bool in_vain = record.trigger == Trigger::kManual && report.status != RunStatus::kOk;
+  state.emplace_back(in_vain ? "true" : "false");
   auto noted = co_await db.Query(std::move(state_sql), std::move(state), kTimeout);
   if (!noted) co_return noted.error();
   co_return true;
@@ -221,13 +255,12 @@ Task<Result<bool>> WriteEnd(JobSession& db, const RunRecord& record) {
 Task<Result<void>> FinishRun(JobSession& db, const RunRecord& record) {
   auto begun = co_await db.Begin(TransactionSettings(kTimeout));
   if (!begun) co_return begun;
-  // A crash of a server without synchronous_commit may have lost the row.
-  std::string again_sql = std::string(kBeginRunSql) + "ON CONFLICT DO NOTHING";
-  PgValues again = BeginValues(record);
-  auto there = co_await db.Query(std::move(again_sql), std::move(again), kTimeout);
-  if (!there) {
+  // A crash of a server without synchronous_commit, or a failover, may have lost what was claimed.
+  auto lost = co_await BeginRun(db, record);
+  if (lost && *lost) lost = co_await Repair(db, record);
+  if (!lost) {
     co_await db.Rollback();
-    co_return there.error();
+    co_return lost.error();
   }
   auto written = co_await WriteEnd(db, record);
   if (!written || !*written) {
@@ -277,6 +310,7 @@ Task<Result<std::vector<std::string>>> AbortLostRuns(JobSession& db, const std::
     lost.job = TextAt(*rows, row, 1);
     lost.attempt = static_cast<int>(rows->Integer(row, 2).value_or(1));
     lost.started = TimeAt(*rows, row, 6).value_or(WallNow());
+    lost.trigger = FindTrigger(rows->Text(row, 7)).value_or(Trigger::kManual);
     lost.finished = WallNow();
     lost.report.status = RunStatus::kAborted;
     lost.report.reason = "lost: " + TextAt(*rows, row, 4) + " went away without a word";

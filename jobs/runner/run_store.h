@@ -10,11 +10,18 @@
 
 namespace pgsteward {
 
+enum class Claim {
+  kTaken,
+  kChanged,  // somebody else has claimed the due time, or has paused the job: roll back
+  // The history has a run of it although the job's row says that it is still to come (the row was
+  // lost by a failover, or a clock was set back): commit, so that the schedule goes on.
+  kRanBefore,
+};
+
 // In an open transaction, with the job's lease taken in it: makes the row of the run and notes it
-// as the job's last one. With a `decision` it also claims the due time, and is false when somebody
-// else has claimed it or paused the job; then roll back.
-Task<Result<bool>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRecord& record,
-                            const JobState* before, const Decision* decision);
+// as the job's last one. With a `decision` it also claims the due time.
+Task<Result<Claim>> ClaimRun(JobSession& db, const JobPolicy& policy, const RunRecord& record,
+                             const JobState* before, const Decision* decision);
 
 // The end of a run, in one transaction; telling it twice changes nothing the second time.
 Task<Result<void>> FinishRun(JobSession& db, const RunRecord& record);

@@ -21,6 +21,8 @@ constexpr Duration kTryAgain = std::chrono::seconds(5);
 constexpr Duration kClaimPause = std::chrono::seconds(1);
 // What died of a bug of ours is started again after this.
 constexpr Duration kPauseAfterBug = std::chrono::seconds(60);
+// Looks that failed one after the other: somebody else may lead better.
+constexpr int kGiveUpAfter = 5;
 constexpr Duration kPrunePause = std::chrono::hours(1);
 constexpr Duration kTimeout = std::chrono::seconds(10);
 // Of a stop: for giving leases back, after the runs.
@@ -55,7 +57,7 @@ Scheduler::Scheduler(Runtime& runtime, SchedulerPolicy policy)
     : runtime_(runtime),
       policy_(std::move(policy)),
       journal_(runtime, policy_.journal),
-      keeper_(runtime, policy_.target, LeaseHolder(), policy_.lease_ttl),
+      keeper_(runtime, policy_.target, LeaseHolder(), policy_.lease_ttl, journal_.Check()),
       db_(runtime, policy_.target),
       backlogs_(runtime, policy_.target, policy_.jobs, policy_.server, policy_.backlog_interval,
                 [this] { return leader_.has_value(); }),
@@ -108,6 +110,7 @@ Task<void> Scheduler::Run(Duration pause) {
   if (pause > Duration{}) co_await wake_.WaitUntil(SteadyNow() + pause);
   int failures = 0;
   while (!stopping_) {
+    woken_ = false;
     last_look_ = WallNow();
     auto wake = co_await Look();
     SteadyTime until = SteadyNow() + policy_.look_at_least;
@@ -115,18 +118,13 @@ Task<void> Scheduler::Run(Duration pause) {
       failures = 0;
       until = std::min(until, *wake);
     } else {
-      db_.Close();
-      if (leader_) {
-        // Renewed on and on it would be held against ourselves.
-        std::vector<LeaseGrant> lost = {*leader_};
-        keeper_.Remove(lost);
-        leader_.reset();
-      }
-      SetState(StateOfError(wake.error()), ToText(wake.error()));
-      ++failures;
+      NotLooked(wake.error(), ++failures);
       until = SteadyNow() + BackoffPause(policy_.reconnect, failures, RandomFraction());
     }
     changed_.Notify();
+    // What happened during the look is looked at now.
+    if (wake && woken_) continue;
+    if (stopping_) break;
     const bool woken = co_await wake_.WaitUntil(until);
     lag_ = woken ? Duration{} : std::max<Duration>(SteadyNow() - until, Duration{});
   }
@@ -134,7 +132,36 @@ Task<void> Scheduler::Run(Duration pause) {
   co_await runs_.Join(stop_deadline_ - kResignTime);
   if (db_.open()) co_await ReadStates();
   co_await Resign();
-  co_await journal_.Save();
+  co_await SaveJournal();
+}
+
+void Scheduler::Wake() {
+  woken_ = true;
+  wake_.Notify();
+}
+
+// The lease is kept as long as its renewal goes well: one failed statement must not cost everybody
+// a lease's time without a leader. On a server that is not ours to work on it is let go.
+void Scheduler::NotLooked(const Error& error, int failures) {
+  db_.Close();
+  const JobsState state = StateOfError(error);
+  const bool elsewhere = state == JobsState::kStandby || state == JobsState::kOtherServer ||
+                         state == JobsState::kNoSchema;
+  const bool lost = leader_ && !keeper_.Holds(*leader_);
+  if (elsewhere || lost || failures >= kGiveUpAfter) LeadNoMore();
+  for (Slot& slot : slots_) slot.held_up.clear();
+  SetState(state, ToText(error));
+}
+
+void Scheduler::LeadNoMore() {
+  if (leader_) {
+    std::vector<LeaseGrant> lost = {*leader_};
+    keeper_.Remove(lost);
+    leader_.reset();
+  }
+  // They are the next leader's to tell.
+  for (Slot& slot : slots_) slot.held_up.clear();
+  backlogs_.Forget();
 }
 
 Task<Result<SteadyTime>> Scheduler::Look() {
@@ -157,40 +184,26 @@ Task<Result<SteadyTime>> Scheduler::Look() {
 }
 
 Task<Result<void>> Scheduler::Prepare() {
-  if (!db_.open()) {
-    auto opened = co_await db_.Open();
-    if (!opened) co_return opened;
-  }
-  auto facts = co_await ReadServerFacts(db_);
+  auto facts = co_await OpenPrimary(db_, journal_.Check());
   if (!facts) co_return facts.error();
-  if (facts->in_recovery || facts->read_only) {
-    co_return Error(Errc::kUnavailable, "the server is a standby, or read-only", "25006",
-                    "Jobs run on the primary: target_session_attrs=read-write finds it.");
-  }
-  if (!facts->has_tables) {
-    co_return Error(Errc::kUnsupported, "this database has no schema pgsteward", "3F000",
-                    "Make it with: pgsteward schema apply --component pgsteward.");
-  }
-  auto known = journal_.CheckServer(facts->system_identifier, facts->timeline);
-  if (!known) co_return known;
   if (facts->system_identifier != journal_.system_identifier() ||
       facts->timeline != journal_.timeline()) {
     journal_.SetServer(facts->system_identifier, facts->timeline);
-    auto saved = co_await journal_.Save();
-    if (!saved)
-      LogWarning("journal of jobs", {{"server", server()}, {"err", saved.error().message}});
+    co_await SaveJournal();
   }
   co_return Result<void>();
 }
 
 Task<Result<bool>> Scheduler::Lead() {
-  if (leader_ && keeper_.Holds(*leader_)) co_return true;
+  if (leader_ && keeper_.Holds(*leader_)) {
+    SetState(JobsState::kLeader, "epoch " + std::to_string(leader_->epoch));
+    co_return true;
+  }
   if (leader_) {
     LogWarning("leadership of jobs lost", {{"server", server()}, {"epoch", leader_->epoch}});
-    std::vector<LeaseGrant> lost = {*leader_};
-    keeper_.Remove(lost);
-    leader_.reset();
+    LeadNoMore();
   }
+  const SteadyTime asked = SteadyNow();
   auto begun = co_await db_.Begin(TransactionSettings(kTimeout));
   if (!begun) co_return begun.error();
   std::vector<std::string> names(1, std::string(kLeaderLease));
@@ -204,25 +217,43 @@ Task<Result<bool>> Scheduler::Lead() {
   auto committed = co_await db_.Commit();
   if (!committed) co_return committed.error();
   leader_ = grants->front();
-  keeper_.Add(*grants);
+  keeper_.Add(*grants, asked);
   backlogs_.Wake();
   SetState(JobsState::kLeader, "epoch " + std::to_string(leader_->epoch));
   co_return true;
 }
 
 Task<Result<void>> Scheduler::TellUntold() {
-  while (!journal_.untold().empty()) {
-    const RunRecord record = journal_.untold().front();
+  // A copy: runs that end meanwhile change the journal.
+  const std::vector<RunRecord> untold = journal_.untold();
+  for (const RunRecord& record : untold) {
+    if (std::any_of(slots_.begin(), slots_.end(), [&record](const Slot& slot) {
+          return slot.running && slot.running->run_id() == record.run_id;
+        })) {
+      continue;  // its own run is telling it
+    }
     auto told = co_await FinishRun(db_, record);
-    if (!told) co_return told;
+    if (!told && !db_.open()) co_return told;
+    if (!told) {
+      // It stays in the journal, and on a metric; the jobs do not wait for it.
+      Log(LogLevel::kWarning, "end of a run not told",
+          WithError({{"server", server()}, {"run", record.run_id}}, told.error()));
+      continue;
+    }
     LogInfo("end of a run told late", {{"server", server()},
                                        {"job", record.job},
                                        {"run", record.run_id},
                                        {"status", RunStatusName(record.report.status)}});
     journal_.Told(record.run_id);
-    co_await journal_.Save();
+    co_await SaveJournal();
   }
   co_return Result<void>();
+}
+
+Task<void> Scheduler::SaveJournal() {
+  auto saved = co_await journal_.Save();
+  if (!saved)
+    Log(LogLevel::kWarning, "journal of jobs", WithError({{"server", server()}}, saved.error()));
 }
 
 Task<Result<void>> Scheduler::ReadStates() {
@@ -234,7 +265,7 @@ Task<Result<void>> Scheduler::ReadStates() {
     }
   }
   journal_.SetStates(std::move(*states));
-  if (std::exchange(states_changed_, false)) co_await journal_.Save();
+  if (std::exchange(states_changed_, false)) co_await SaveJournal();
   co_return Result<void>();
 }
 
@@ -255,7 +286,11 @@ Task<Result<void>> Scheduler::Manage(SteadyTime& wake) {
   if (SteadyNow() >= prune_due_) {
     prune_due_ = SteadyNow() + kPrunePause;
     auto pruned = co_await PruneHistory(db_, policy_.keep_history);
-    if (!pruned) co_return pruned.error();
+    if (!pruned && !db_.open()) co_return pruned.error();
+    if (!pruned) {
+      Log(LogLevel::kWarning, "history not pruned",
+          WithError({{"server", server()}}, pruned.error()));
+    }
   }
   co_return Result<void>();
 }
@@ -279,7 +314,7 @@ Task<Result<void>> Scheduler::Consider(Slot& slot, SteadyTime& wake) {
     co_return Result<void>();
   }
   if (decision.start) {
-    StartRun(slot, decision);
+    if (!stopping_) StartRun(slot, decision);
     co_return Result<void>();
   }
   slot.held_up = decision.held_up;
@@ -298,7 +333,7 @@ Task<Result<void>> Scheduler::Consider(Slot& slot, SteadyTime& wake) {
   }
   slot.state.next_due = decision.next_due;
   slot.state.queued = decision.queued;
-  slot.state.timetable = slot.policy->timetable.fingerprint();
+  slot.state.timetable = decision.timetable;
   co_return Result<void>();
 }
 
@@ -319,7 +354,7 @@ void Scheduler::StartRun(Slot& slot, const Decision& decision) {
   const auto on_bug = [this, &slot] {
     slot.running.reset();
     slot.not_before = SteadyNow() + kPauseAfterBug;
-    wake_.Notify();
+    Wake();
   };
   runs_.Spawn("run of " + slot.policy->name, Execute(slot), on_bug);
 }
@@ -368,7 +403,7 @@ Task<void> Scheduler::Execute(Slot& slot) {
           WithError({{"server", server()}, {"job", slot.policy->name}}, *outcome.error));
       break;
   }
-  wake_.Notify();
+  Wake();
   changed_.Notify();
 }
 
@@ -400,7 +435,7 @@ Task<void> Scheduler::Resign() {
 Task<bool> Scheduler::Stop(Deadline deadline) {
   stopping_ = true;
   stop_deadline_ = deadline;
-  wake_.Notify();
+  Wake();
   for (Slot& slot : slots_) {
     if (slot.running) slot.running->RequestStop("shutdown");
   }

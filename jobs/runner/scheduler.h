@@ -88,6 +88,11 @@ class Scheduler {
   };
 
   void SetState(JobsState state, std::string reason);
+  // Look now, or again when that is under way.
+  void Wake();
+  void NotLooked(const Error& error, int failures);
+  void LeadNoMore();
+  Task<void> SaveJournal();
   void SpawnLoop(Duration pause);
   // Until Stop(), after `pause`.
   Task<void> Run(Duration pause);
@@ -117,6 +122,7 @@ class Scheduler {
   SubjectWatch subjects_;
   bool states_changed_ = true;  // since the journal was written
   bool stopping_ = false;
+  bool woken_ = false;  // since the last look began
   SteadyTime stop_deadline_{};
   SteadyTime prune_due_{};
   Duration lag_{};

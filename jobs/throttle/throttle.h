@@ -63,10 +63,13 @@ struct ThrottleFacts {
   std::vector<UnknownGate> unknown = {};
 };
 
+inline constexpr std::array<std::string_view, 9> kThrottleGates = {
+    "replica_lag",     "slot_backlog",   "archiver_backlog",
+    "active_sessions", "old_xmin",       "own_victims",
+    "running_dump",    "vacuum_running", "query"};
+
 struct ClosedGate {
-  // "replica_lag", "slot_backlog", "archiver_backlog", "active_sessions", "old_xmin",
-  // "own_victims", "running_dump", "vacuum_running", "query": label of metrics, part of the
-  // history.
+  // One of kThrottleGates: label of metrics, part of the history.
   std::string_view reason;
   std::string text;  // for people
 };

@@ -59,8 +59,7 @@ TEST_F(PgConnectionTest, TimeoutFollowsEachStatement) {
 }
 
 Task<void> QueryAndForget(PgConnection& connection) {
-  // Not longer: the server does not notice that nobody waits for it any more.
-  std::string sql = "SELECT pg_sleep(1)";
+  std::string sql = "SELECT pg_sleep(60)";
   auto rows = co_await connection.Query(std::move(sql), PgValues(), 60s);
   ADD_FAILURE() << "not cancelled";
 }
@@ -73,6 +72,26 @@ TEST_F(PgConnectionTest, AbandonedStatementClosesTheConnection) {
   group.Stop();
   EXPECT_TRUE(RunCoro(runtime_, group.Join(SteadyNow() + 2s)));
   ExpectClosed();
+}
+
+TEST_F(PgConnectionTest, AbandonedStatementEndsOnTheServer) {
+  Open();
+  const std::string pid = std::to_string(connection_->backend_pid());
+  {
+    TaskGroup group(runtime_);
+    group.Spawn("query", QueryAndForget(*connection_));
+    RunCoro(runtime_, SleepUntil(SteadyNow() + 100ms));
+    group.Stop();
+    EXPECT_TRUE(RunCoro(runtime_, group.Join(SteadyNow() + 2s)));
+  }
+  connection_.reset();
+  Open();
+  std::string left = "?";
+  for (int i = 0; i < 100 && left != "0"; ++i) {
+    left = Text(Query("SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid));
+    RunCoro(runtime_, SleepUntil(SteadyNow() + 50ms));
+  }
+  EXPECT_EQ(left, "0");
 }
 
 // ---- faults ----

@@ -41,4 +41,11 @@ class ConfigTest : public testing::Test {
 // A file of the source tree.
 std::string ReadSource(const std::string& path);
 
+// Everything that the jobs of any server depend on.
+inline std::string AllEssences(const Config& config) {
+  std::string text;
+  for (const ServerConfig& server : config.servers) text += JobsEssence(config, server);
+  return text;
+}
+
 }  // namespace pgsteward

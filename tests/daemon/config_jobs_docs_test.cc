@@ -45,7 +45,9 @@ constexpr std::pair<std::string_view, std::string_view> kCommon[] = {
     {"retry_pause", "Before the first of them; the pause doubles."},
     {"retry_pause_most", "But is never longer than this."},
     {"deadline", "A run ends at the next safe point after this."},
-    {"max_age", "Without a success for this long it counts as overdue."},
+    {"max_age",
+     "Without a success for this long it counts as overdue; none: after the second due time "
+     "and a deadline."},
     {"groups", "Jobs of one group never run at the same time."},
     {"confirm", "Asks for a person's word before rows are destroyed or moved for the first time."},
 };

@@ -126,7 +126,7 @@ jobs:
     retry_pause: 30s
     retry_pause_most: 10m
     deadline: 2h
-    max_age: 2d2h
+    max_age: none
     groups: ["heavy_io"]
     confirm: true
     throttle_replica_lag: "30s"
@@ -216,7 +216,7 @@ TEST_F(ConfigJobsTest, ReadsEveryKey) {
   EXPECT_EQ(policy.retry_pause.first, minutes(20));
   EXPECT_EQ(policy.retry_pause.longest, minutes(20));  // the default would be shorter
   EXPECT_EQ(policy.deadline, minutes(45));
-  EXPECT_EQ(policy.MaxAge(), hours(5));
+  EXPECT_EQ(policy.max_age, hours(5));
   EXPECT_THAT(policy.groups, ElementsAre("night", "heavy_io"));
   EXPECT_FALSE(policy.confirm);
   const ThrottlePolicy throttle = ThrottlePolicyOf(policy.throttle);
@@ -269,13 +269,13 @@ TEST_F(ConfigJobsTest, MasksAPasswordInAnOption) {
   EXPECT_THAT(PrintConfig(Load(text)), HasSubstr("    note: \"password=<secret> host=h\"\n"));
 }
 
-TEST_F(ConfigJobsTest, SameJobsSeesWhatJobsDependOn) {
+TEST_F(ConfigJobsTest, TheEssenceIsWhatJobsDependOn) {
   const std::string base = WithJobs("  sweep: {note: 'host=h password=one'}\n");
   const auto same = [&](const std::string& from, const std::string& to) {
     std::string changed = base;
     changed.replace(changed.find(from), from.size(), to);
     const Config one = Load(base);  // the fixture has one file
-    return SameJobs(one, Load(changed));
+    return AllEssences(one) == AllEssences(Load(changed));
   };
   EXPECT_TRUE(same("dbname=hub", "dbname=hub"));
   EXPECT_TRUE(same("dbname=o}", "dbname=elsewhere}"));  // has no jobs

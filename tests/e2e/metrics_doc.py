@@ -21,11 +21,13 @@ ONLY_SOMETIMES = {
     "stat_replication": "only with standbys",
 }
 OF_JOBS = ("pgsteward_job", "pgsteward_scheduler")
-# One that is held at a gate and overlaps, and one that must not begin: so that every label is seen.
+# One that is held at a gate and overlaps, one that must not begin, and one that waits for a person: so
+# that every label is seen.
 JOBS = """jobs:
   session_cleanup: {enabled: true, confirm: false, schedule: every 1s, deadline: 2s,
                     throttle_query: SELECT true}
   vacuum_analyze: {enabled: true, schedule: every 1s, blackout: ["00:00-24:00"]}
+  orphan_purge: {schedule: manual}
 """
 HEAD = """# Metrics
 

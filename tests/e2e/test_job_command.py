@@ -430,7 +430,7 @@ TIME quick ok manual - AGE 1
         (self.root / "hub.jobs").write_text(
             '{"kind":"server","system_identifier":"1","timeline":"1"}\n'
             '{"kind":"state","job":"quick","type":"sql","timetable":"manual","last_status":"ok",'
-            '"last_finished_at":"1700000000000000"}\n')
+            '"last_finished_at":"1700000000.000000"}\n')
         self.addCleanup((self.root / "hub.jobs").unlink)
         self.postgres.stop()
         try:
@@ -451,6 +451,12 @@ TIME quick ok manual - AGE 1
             self.assertEqual((code, out), (5, ""))
         finally:
             self.postgres.start()
+        code, out, err = self.job("run", "quick")
+        self.assertRegex(err, "pgsteward: job run: this is another cluster than that of the last "
+                         r"time \(system identifier \d+, before 1\); hint: If this is the right "
+                         r"server, remove .*/hub\.jobs\.\n$")
+        self.assertEqual((code, out), (2, ""))
+        (self.root / "hub.jobs").write_text("")
         self.assertEqual(self.job("run", "quick")[0], 0)
         self.assertEqual(self.job("list")[0], 0)
 

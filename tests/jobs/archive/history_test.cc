@@ -157,8 +157,8 @@ Told HistoryTest::RunLeased(const Order& order, Duration ttl) {
   Runtime runtime;
   JobPolicy policy(*order.spec);
   for (const auto& [name, value] : order.options) policy.options.Set(name, value);
-  LeaseKeeper keeper(runtime, Target(), LeaseHolder(), ttl);
   Journal journal(runtime, "");
+  LeaseKeeper keeper(runtime, Target(), LeaseHolder(), ttl, journal.Check());
   RunRequest request(policy);
   request.arguments = order.arguments;
   request.confirmed_plan = policy.PlanHash();

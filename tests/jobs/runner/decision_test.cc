@@ -85,11 +85,6 @@ TEST_F(DecisionTest, WaitsUntilItIsDueAndThenStarts) {
             "start 25 03:00:00 schedule 1, next 26 03:00:00, wake 26 03:00:00");
 }
 
-TEST_F(DecisionTest, WhatIsSwitchedOffDoesNothing) {
-  policy_.enabled = false;
-  EXPECT_EQ(Decided("2026-11-25 05:00:00"), "next 25 03:00:00, wake -");
-}
-
 TEST_F(DecisionTest, ANewScheduleNeverFiresAtOnce) {
   state_.timetable = "something else";
   state_.queued = 1;
@@ -210,11 +205,81 @@ TEST_F(DecisionTest, RetriesTheSameDueTime) {
   EXPECT_EQ(Decided("2026-11-25 03:10:00"), "next 26 03:00:00, wake 25 04:00:00");
   // The next due time does the work of the retry of the one before.
   EXPECT_EQ(Decided("2026-11-26 04:00:00"),
-            "start 26 03:00:00 catchup 1, missed 1 superseded, next 27 03:00:00, wake 27 03:00:00, "
-            "store");
+            "start 26 03:00:00 catchup 1, next 27 03:00:00, wake 27 03:00:00");
   // With run_all each is made up for, in its order.
   policy_.misfire = Misfire::kRunAll;
   EXPECT_EQ(Decided("2026-11-26 04:00:00"), "start 25 03:00:00 retry 2, next 26 03:00:00, wake -");
+}
+
+TEST_F(DecisionTest, ARetryIsNotMadeUpForLongerThanItsDueTime) {
+  policy_.deadline = std::chrono::hours(1);
+  state_.next_due = At("2026-11-27 03:00:00");
+  state_.last_due = At("2026-11-25 03:00:00");
+  state_.attempt = 1;
+  state_.retry_at = At("2026-11-26 09:00:00");  // the daemon was away
+  EXPECT_EQ(Decided("2026-11-26 09:00:00"), "next 27 03:00:00, wake 27 03:00:00");
+  state_.next_due = At("2026-11-26 03:00:00");
+  state_.retry_at = At("2026-11-25 09:59:00");  // 6 h of grace and a deadline
+  EXPECT_EQ(Decided("2026-11-25 09:59:00"),
+            "start 25 03:00:00 retry 2, next 26 03:00:00, wake 26 03:00:00");
+}
+
+TEST_F(DecisionTest, ADueTimeTakesThePlaceOfARetry) {
+  Schedule("every 1m");
+  state_.last_due = At("2026-11-25 02:59:00");
+  state_.next_due = At("2026-11-25 03:00:00");
+  state_.attempt = 1;
+  state_.retry_at = At("2026-11-25 03:05:00");
+  EXPECT_EQ(Decided("2026-11-25 03:00:00"),
+            "start 25 03:00:00 schedule 1, missed 1 superseded, next 25 03:01:00, wake 25 "
+            "03:01:00, store");
+}
+
+TEST_F(DecisionTest, SwitchedOffItForgetsAndSwitchedOnItBeginsAnew) {
+  policy_.enabled = false;
+  const Decision off = Decide(policy_, state_, false, "", At("2026-11-25 01:00:00"));
+  EXPECT_EQ(Text(off), "next -, wake -, store");
+  EXPECT_EQ(off.timetable, "");
+  state_.next_due = off.next_due;
+  state_.timetable = off.timetable;
+  EXPECT_EQ(Decided("2026-11-25 02:00:00"), "next -, wake -");
+  policy_.enabled = true;
+  EXPECT_EQ(Decided("2026-11-25 05:00:00"), "next 26 03:00:00, wake 26 03:00:00, store");
+}
+
+TEST_F(DecisionTest, WhatAWrongClockHasComputedIsComputedAnew) {
+  state_.next_due = At("2030-01-01 03:00:00");
+  EXPECT_EQ(Decided("2026-11-25 01:00:00"), "next 25 03:00:00, wake 25 03:00:00, store");
+  // Also when it has run by that clock.
+  state_.last_due = At("2029-12-31 03:00:00");
+  EXPECT_EQ(Decided("2026-11-25 01:00:00"), "next 25 03:00:00, wake 25 03:00:00, store");
+  // An hour back is no wrong clock: what has run is over.
+  state_.last_due = At("2026-11-25 03:00:00");
+  state_.next_due = At("2026-11-26 03:00:00");
+  EXPECT_EQ(Decided("2026-11-25 02:30:00"), "next 26 03:00:00, wake 26 03:00:00");
+}
+
+TEST_F(DecisionTest, WhatPassesWhileHeldUpIsCountedWithThatReason) {
+  Schedule("every 1m");
+  state_.next_due = At("2026-11-25 03:00:00");
+  EXPECT_EQ(Decided("2026-11-25 03:05:00", false, "busy: group/heavy_io"),
+            "start 25 03:05:00 schedule 1, missed 5 busy, next 25 03:06:00, wake 25 03:06:00, "
+            "store");
+}
+
+TEST_F(DecisionTest, OverdueAfterTheSecondDueTime) {
+  policy_.deadline = std::chrono::hours(1);
+  EXPECT_EQ(Text(policy_.OverdueAt(At("2026-11-25 03:05:00"))), "27 04:00:00");
+  // From Friday to Monday nothing is due.
+  Schedule("0 2 * * 1-5");
+  EXPECT_EQ(Text(policy_.OverdueAt(At("2026-11-27 02:05:00"))), "01 03:00:00");
+  Schedule("*/15 8-18 * * *");
+  EXPECT_EQ(Text(policy_.OverdueAt(At("2026-11-25 18:46:00"))), "26 09:15:00");
+  policy_.max_age = std::chrono::hours(2);
+  EXPECT_EQ(Text(policy_.OverdueAt(At("2026-11-25 18:46:00"))), "25 20:46:00");
+  policy_.max_age.reset();
+  policy_.timetable = Timetable();
+  EXPECT_EQ(Text(policy_.OverdueAt(At("2026-11-25 18:46:00"))), "-");
 }
 
 TEST_F(DecisionTest, AYearDownIsCountedAndNotWalked) {

@@ -179,10 +179,12 @@ TEST_F(LeaseTest, TheKeeperKeepsLosesAndForgets) {
   const auto a = Make(holder);
   const auto b = Make("b:1:0");
   Take(*a, {"job/x"}, 1500ms);
-  LeaseKeeper keeper(runtime_, Target(), holder, 1500ms);
+  Result<void> right;
+  LeaseKeeper keeper(runtime_, Target(), holder, 1500ms,
+                     [&right](const ServerFacts&) { return right; });
   TaskGroup tasks(runtime_);
   tasks.Spawn("keeper", keeper.Run());
-  keeper.Add(a->grants);
+  keeper.Add(a->grants, SteadyNow());
   // Longer than the lease is: it lives because it is renewed.
   RunCoro(runtime_, SleepUntil(SteadyNow() + 2s));
   EXPECT_TRUE(keeper.Holds(a->grants.front()));
@@ -193,20 +195,30 @@ TEST_F(LeaseTest, TheKeeperKeepsLosesAndForgets) {
 
   Exec("UPDATE pgsteward.lease SET expires_at = now()");
   EXPECT_EQ(Take(*a, {"job/x"}, 1500ms), "job/x 3");
-  keeper.Add(a->grants);
+  keeper.Add(a->grants, SteadyNow());
   EXPECT_TRUE(keeper.Holds(a->grants.front()));
   // Its connection breaks, and it connects again.
   Postgres().TerminateBackends("datname = '" + hub_ + "' AND pid <> pg_backend_pid()");
   RunCoro(runtime_, SleepUntil(SteadyNow() + 2s));
   EXPECT_TRUE(keeper.Holds(a->grants.front()));
+  // What it finds then is another server: it asks nothing of it, and trust ends by itself.
+  right = Error(Errc::kBadConfig, "another cluster");
+  Postgres().TerminateBackends("datname = '" + hub_ + "' AND pid <> pg_backend_pid()");
+  RunCoro(runtime_, SleepUntil(SteadyNow() + 1500ms));
+  EXPECT_FALSE(keeper.Holds(a->grants.front()));
   tasks.Stop();
   EXPECT_TRUE(RunCoro(runtime_, tasks.Join(SteadyNow() + 5s)));
 }
 
 TEST_F(LeaseTest, WithoutRenewalTrustEndsBeforeTheLeaseDoes) {
-  LeaseKeeper keeper(runtime_, Target(), "a:1:0", 1s);
+  LeaseKeeper keeper(runtime_, Target(), "a:1:0", 1s,
+                     [](const ServerFacts&) { return Result<void>(); });
   const std::vector<LeaseGrant> grants = {{"job/x", 1}};
-  keeper.Add(grants);
+  // It counts from when it was asked for.
+  keeper.Add(grants, SteadyNow() - 900ms);
+  EXPECT_FALSE(keeper.Holds(grants.front()));
+  keeper.Remove(grants);
+  keeper.Add(grants, SteadyNow());
   EXPECT_TRUE(keeper.Holds(grants.front()));
   std::this_thread::sleep_for(850ms);
   EXPECT_FALSE(keeper.Holds(grants.front()));

@@ -7,6 +7,7 @@
 
 #include "jobs/runner/job_metrics.h"
 #include "jobs/runner/job_store.h"
+#include "jobs/runner/run_store.h"
 #include "tests/jobs/runner/scheduler_fixture.h"
 #include "tests/support/run_coro.h"
 
@@ -66,6 +67,16 @@ TEST_F(SchedulerTest, RunsWhatIsDueAndKeepsTheHistory) {
             "0");
 }
 
+// The series of every reason.
+const std::vector<std::string> kMissed = [] {
+  std::vector<std::string> lines;
+  for (const std::string_view reason : kMissedReasons) {
+    lines.push_back("pgsteward_job_missed_total{server=\"hub\",job_name=\"steps\",reason=\"" +
+                    std::string(reason) + "\"} " + (reason == "window" ? "2" : "0"));
+  }
+  return lines;
+}();
+
 TEST_F(SchedulerTest, HasItsSeriesFromTheFirstSecondAndOverRestarts) {
   const std::string journal = folder_ + "/hub.jobs";
   {
@@ -89,10 +100,7 @@ TEST_F(SchedulerTest, HasItsSeriesFromTheFirstSecondAndOverRestarts) {
     EXPECT_EQ(Lines(scheduler, "pgsteward_job_backlog_rows"),
               std::vector<std::string>{
                   "pgsteward_job_backlog_rows{server=\"hub\",job_name=\"steps\"} 42"});
-    EXPECT_EQ(
-        Lines(scheduler, "pgsteward_job_missed_total"),
-        std::vector<std::string>{"pgsteward_job_missed_total{server=\"hub\",job_name=\"steps\","
-                                 "reason=\"window\"} 2"});
+    EXPECT_EQ(Lines(scheduler, "pgsteward_job_missed_total"), kMissed);
     Stop(scheduler);
   }
   // The database is away when the next one starts: the numbers are there all the same.
@@ -102,9 +110,7 @@ TEST_F(SchedulerTest, HasItsSeriesFromTheFirstSecondAndOverRestarts) {
   EXPECT_EQ(Lines(scheduler, "pgsteward_job_last_run_successful"),
             std::vector<std::string>{
                 "pgsteward_job_last_run_successful{server=\"hub\",job_name=\"steps\"} 1"});
-  EXPECT_EQ(Lines(scheduler, "pgsteward_job_missed_total"),
-            std::vector<std::string>{"pgsteward_job_missed_total{server=\"hub\",job_name=\"steps\","
-                                     "reason=\"window\"} 2"});
+  EXPECT_EQ(Lines(scheduler, "pgsteward_job_missed_total"), kMissed);
 }
 
 TEST_F(SchedulerTest, OfTwoOneLeadsAndTheOtherTakesOverWithoutAGapOrADouble) {
@@ -122,13 +128,15 @@ TEST_F(SchedulerTest, OfTwoOneLeadsAndTheOtherTakesOverWithoutAGapOrADouble) {
              "'");
   EXPECT_EQ(second.state(), JobsState::kLeader);
   Stop(second);
-  EXPECT_EQ(Value("SELECT count(*) - count(DISTINCT due_at) FROM pgsteward.job_run"), "0");
-  // Each second was run, or counted as missed.
+  EXPECT_EQ(Value("SELECT count(*) - count(DISTINCT due_at) FROM pgsteward.job_run WHERE status = "
+                  "'ok'"),
+            "0");
+  // Each second was run, or counted as missed. What the first had begun the second may go on with.
   EXPECT_EQ(
       Value("SELECT (SELECT extract(epoch FROM max(due_at) - min(due_at)) + 1 FROM "
-            "pgsteward.job_run) = (SELECT count(*) FROM pgsteward.job_run) + coalesce((SELECT "
-            "sum(v::numeric) FROM pgsteward.job_state, jsonb_each_text(counters) AS c (k, v) "
-            "WHERE k LIKE 'missed.%'), 0)"),
+            "pgsteward.job_run) = (SELECT count(DISTINCT due_at) FROM pgsteward.job_run) + "
+            "coalesce((SELECT sum(v::numeric) FROM pgsteward.job_state, jsonb_each_text(counters) "
+            "AS c (k, v) WHERE k LIKE 'missed.%' AND k <> 'missed.superseded'), 0)"),
       "t");
 }
 
@@ -141,13 +149,14 @@ TEST_F(SchedulerTest, ARunThatDiesIsAbortedAndTriedAgain) {
       "INSERT INTO pgsteward.job_state (job, type, timetable, next_due, last_due, last_run, "
       "last_status, attempt) VALUES ('steps', 'steps', '" +
       job.timetable.fingerprint() +
-      "', now() + interval '1 day', '2026-01-01 03:00+00', '11111111-1111-4111-8111-111111111111', "
+      "', now() + interval '1 day', date_trunc('minute', now()), "
+      "'11111111-1111-4111-8111-111111111111', "
       "'running', 1)");
   Exec(
       "INSERT INTO pgsteward.job_run (run_id, job, type, trigger, due_at, attempt, started_at, "
       "host, pid, holder, lease_epoch, timeline, status) VALUES "
       "('11111111-1111-4111-8111-111111111111', 'steps', 'steps', 'schedule', "
-      "'2026-01-01 03:00+00', 1, now(), 'dead', 1, 'dead:1:0', 7, 1, 'running')");
+      "date_trunc('minute', now()), 1, now(), 'dead', 1, 'dead:1:0', 7, 1, 'running')");
   Exec(
       "INSERT INTO pgsteward.lease (name, epoch, holder, acquired_at, renewed_at, expires_at, "
       "timeline, system_identifier) SELECT 'job/steps', 7, 'dead:1:0', now(), now(), now() + "
@@ -398,6 +407,163 @@ TEST_F(SchedulerTest, DestructiveJobsWaitForAPersonsWord) {
       job.PlanHash() + "%'");
   Stop(scheduler);
   EXPECT_EQ(Value("SELECT count(*) FROM public.steps"), before);
+}
+
+TEST_F(SchedulerTest, WhatWasAskedToEndIsContinuedByTheNext) {
+  JobPolicy job = Job("every 30s");
+  job.options.Set("steps", "200");
+  job.options.Set("pause_ms", "20");
+  job.retries = 0;
+  Exec(
+      "INSERT INTO pgsteward.job_state (job, type, timetable, next_due) VALUES ('steps', 'steps', "
+      "'" +
+      job.timetable.fingerprint() + "', now())");
+  {
+    Scheduler scheduler(runtime_, Policy({job}));
+    scheduler.Start();
+    ExpectSoon("SELECT count(*) >= 3 FROM public.steps");
+    Stop(scheduler);
+  }
+  EXPECT_EQ(Value("SELECT status || ' ' || reason FROM pgsteward.job_run"), "partial shutdown");
+  Scheduler scheduler(runtime_, Policy({job}));
+  scheduler.Start();
+  ExpectSoon("SELECT count(*) = 1 FROM pgsteward.job_run WHERE status = 'ok'", 20s);
+  Stop(scheduler);
+  // The same due time, tried again at once.
+  EXPECT_EQ(
+      Value("SELECT string_agg(trigger || ' ' || attempt, ', ' ORDER BY started_at) || ' ' || "
+            "count(DISTINCT due_at) FROM pgsteward.job_run"),
+      "schedule 1, retry 2 1");
+}
+
+TEST_F(SchedulerTest, AStopDuringALookStartsNothingMore) {
+  // The claim waits, so that the stop comes while the run has not begun.
+  JobPolicy job = Job("every 30s");
+  Exec(
+      "INSERT INTO pgsteward.job_state (job, type, timetable, next_due) VALUES ('steps', 'steps', "
+      "'" +
+      job.timetable.fingerprint() + "', now() + interval '600 milliseconds')");
+  Scheduler scheduler(runtime_, Policy({job}));
+  scheduler.Start();
+  ExpectSoon("SELECT count(*) = 1 FROM pgsteward.lease WHERE name = 'scheduler'");
+  Let(650ms);
+  const auto begun = SteadyNow();
+  Stop(scheduler);
+  EXPECT_LT(SteadyNow() - begun, 3s);
+  // Either it has begun and ended well, or the due time is still there for the next.
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.job_run WHERE status NOT IN ('ok', 'partial')"),
+            "0");
+  Scheduler next(runtime_, Policy({job}));
+  next.Start();
+  ExpectSoon("SELECT count(*) = 1 FROM pgsteward.job_run WHERE status = 'ok'", 20s);
+  Stop(next);
+}
+
+TEST_F(SchedulerTest, ADueTimeThatRanOnTheLostPrimaryIsPassedOver) {
+  JobPolicy job = Job("every 1h");
+  // After a failover: the history was told late, the job's row still has the due time.
+  Exec(
+      "INSERT INTO pgsteward.job_state (job, type, timetable, next_due) VALUES ('steps', 'steps', "
+      "'" +
+      job.timetable.fingerprint() + "', date_trunc('hour', now()))");
+  Exec(
+      "INSERT INTO pgsteward.job_run (run_id, job, type, trigger, due_at, started_at, finished_at, "
+      "host, pid, holder, lease_epoch, timeline, status) VALUES (gen_random_uuid(), 'steps', "
+      "'steps', 'schedule', date_trunc('hour', now()), now(), now(), 'h', 1, 'h:1:1', 1, 1, 'ok')");
+  Scheduler scheduler(runtime_, Policy({job}));
+  scheduler.Start();
+  ExpectSoon(
+      "SELECT next_due = date_trunc('hour', now()) + interval '1 hour' FROM "
+      "pgsteward.job_state");
+  Stop(scheduler);
+  EXPECT_EQ(Value("SELECT count(*) FROM public.steps"), "0");
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.lease WHERE expires_at > now()"), "0");
+}
+
+TEST_F(SchedulerTest, AnEndWhoseClaimWasLostRepairsTheJobsRow) {
+  JobPolicy job = Job("every 1h");
+  Exec(
+      "INSERT INTO pgsteward.job_state (job, type, timetable, next_due) VALUES ('steps', 'steps', "
+      "'" +
+      job.timetable.fingerprint() + "', date_trunc('hour', now()))");
+  RunRecord run;
+  run.run_id = "11111111-2222-4333-8444-555555555555";
+  run.job = run.type = "steps";
+  run.trigger = Trigger::kSchedule;
+  run.started = run.finished = WallNow();
+  run.due = std::chrono::floor<std::chrono::hours>(WallNow());
+  run.host = "h";
+  run.holder = "h:1:1";
+  run.report.status = RunStatus::kFailed;
+  run.report.reason = "child_failed";
+  run.retry_at = WallNow() + 1h;
+  JobSession db(runtime_, Target());
+  ASSERT_TRUE(RunCoro(runtime_, db.Open()));
+  ASSERT_TRUE(RunCoro(runtime_, FinishRun(db, run)));
+  const std::string row =
+      "SELECT last_status || ' ' || (last_due = date_trunc('hour', now())) || ' ' || attempt || ' "
+      "' || "
+      "(next_due IS NULL) || ' ' || (retry_at > now()) || ' ' || consecutive_failures FROM "
+      "pgsteward.job_state";
+  EXPECT_EQ(Value(row), "failed true 1 true true 1");
+  // Told again it changes nothing.
+  ASSERT_TRUE(RunCoro(runtime_, FinishRun(db, run)));
+  EXPECT_EQ(Value(row), "failed true 1 true true 1");
+}
+
+TEST_F(SchedulerTest, AFailedLookCostsNoLeadership) {
+  Scheduler scheduler(runtime_, Policy({Job("every 1h")}));
+  scheduler.Start();
+  ExpectSoon("SELECT count(*) = 1 FROM pgsteward.lease WHERE name = 'scheduler'");
+  Let(200ms);
+  const auto epoch = scheduler.epoch();
+  EXPECT_EQ(epoch, 1);
+  Exec("ALTER TABLE pgsteward.job_state RENAME COLUMN queued TO queud");
+  Let(600ms);
+  EXPECT_EQ(scheduler.state(), JobsState::kFailed);
+  Exec("ALTER TABLE pgsteward.job_state RENAME COLUMN queud TO queued");
+  Let(1s);
+  EXPECT_EQ(scheduler.state(), JobsState::kLeader);
+  EXPECT_EQ(scheduler.epoch(), epoch);
+  Stop(scheduler);
+}
+
+TEST_F(SchedulerTest, AReadOnlyDatabaseIsLeftAlone) {
+  Exec("ALTER DATABASE " + hub_ + " SET default_transaction_read_only = on");
+  Scheduler scheduler(runtime_, Policy({Job()}));
+  scheduler.Start();
+  Let(700ms);
+  EXPECT_EQ(scheduler.state(), JobsState::kStandby);
+  EXPECT_EQ(scheduler.reason().substr(0, 62),
+            "read_only: the database or the role is set to read only (SQLST");
+  Postgres().Exec("ALTER DATABASE " + hub_ + " RESET default_transaction_read_only");
+  ExpectSoon("SELECT count(*) >= 1 FROM public.steps", 20s);
+  Stop(scheduler);
+}
+
+TEST_F(SchedulerTest, AnOverrunIsNotTriedAgainAndEndsOnTheServer) {
+  JobPolicy job = Job("every 1h");
+  job.deadline = 1s;
+  JobSpec spec = kSteps;
+  spec.run = [](JobContext& context, JobReport&) -> Task<Result<void>> {
+    std::string sql = "SELECT pg_sleep(100), 'overrun'";
+    auto done = co_await context.db.Query(std::move(sql), PgValues(), 200s);
+    if (!done) co_return done.error();
+    co_return Result<void>();
+  };
+  job.spec = &spec;
+  Exec(
+      "INSERT INTO pgsteward.job_state (job, type, timetable, next_due) VALUES ('steps', 'steps', "
+      "'" +
+      job.timetable.fingerprint() + "', now())");
+  Scheduler scheduler(runtime_, Policy({job}));
+  scheduler.Start();
+  ExpectSoon("SELECT count(*) = 1 FROM pgsteward.job_run WHERE status = 'failed'", 45s);
+  EXPECT_EQ(Value("SELECT retry_at IS NULL FROM pgsteward.job_state"), "t");
+  EXPECT_EQ(Value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE "
+                  "'%overrun%' AND pid <> pg_backend_pid()"),
+            "0");
+  Stop(scheduler);
 }
 
 }  // namespace
