@@ -58,7 +58,7 @@ Task<Result<PgResult>> ArchiveBatches::Move(JobSession& db, BatchStart start, in
   values.emplace_back(context_.run_id);
   values.push_back(totals_.first);
   values.push_back(totals_.last);
-  values.emplace_back(shape_.facts);
+  values.emplace_back(shape_.catalog);
   values.emplace_back(std::to_string(allowed()));
   co_return co_await db.Query(std::move(sql), std::move(values), timeout_);
 }
@@ -138,10 +138,10 @@ Result<BatchOutcome> ArchiveBatches::Refused(const Error& error, int size) {
 }
 
 Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
-  if (!rows.Bool(0, kSameColumns)) {
+  if (!rows.Bool(0, kSameCatalog)) {
     return Error(Errc::kQueryFailed,
-                 "public.messages or public.messages_archive has got other columns since the run "
-                 "began",
+                 "public.messages or public.messages_archive has got other columns or triggers "
+                 "since the run began",
                  {}, "Nothing of this batch was moved; the next run looks at the tables anew.");
   }
   const auto count = [&](int column) { return rows.Integer(0, column).value_or(0); };
@@ -158,8 +158,10 @@ Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
     next_cursor_ = single_;
   }
   // What left the one table is in the other, each row as it was, or nothing has happened.
-  outcome.mismatch = count(kMoved) != count(kStored) || count(kDoubled) != 0 ||
-                     rows.Text(0, kMovedSum) != rows.Text(0, kStoredSum);
+  const std::uint64_t moved_sum = Sum(rows, kMovedSum);
+  const std::uint64_t stored_sum = rows.IsNull(0, kStoredSum) ? moved_sum : Sum(rows, kStoredSum);
+  outcome.mismatch =
+      count(kMoved) != count(kStored) || count(kDoubled) != 0 || moved_sum != stored_sum;
   next_totals_.moved += count(kMoved);
   next_totals_.stored += count(kStored);
   next_totals_.fresh += count(kFresh);
@@ -167,9 +169,9 @@ Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
   if (!rewound_ && count(kCandidates) < allowed()) {
     next_totals_.held += count(kSeen) - count(kCandidates);
   }
-  next_totals_.moved_sum += Sum(rows, kMovedSum);
-  next_totals_.stored_sum += Sum(rows, kStoredSum);
-  next_totals_.fresh_sum += Sum(rows, kFreshSum);
+  next_totals_.moved_sum += moved_sum;
+  next_totals_.stored_sum += stored_sum;
+  next_totals_.fresh_sum += stored_sum - Sum(rows, kStaleSum);
   next_totals_.first = Optional(rows, kFirst);
   next_totals_.last = Optional(rows, kLast);
   return outcome;

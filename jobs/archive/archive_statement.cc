@@ -61,6 +61,13 @@ Parents LockParents(TriggerMode mode) {
   return parents;
 }
 
+// Hashing a row takes as long as writing it. Where nothing can have come between, a row that is
+// stored is the one that was given, and its hash is known.
+std::string StoredHashSql(const ArchiveShape& shape, const std::string& fresh) {
+  const std::string hash = RowHashSql(shape, "a");
+  return shape.may_change_rows ? hash : "CASE WHEN NOT (" + fresh + ") THEN " + hash + " END";
+}
+
 // The same id under another created_at: a key of (id, created_at) does not notice.
 std::string DoubledSql(const ArchiveShape& shape) {
   if (shape.conflict_target.size() == 1) return "0";
@@ -141,20 +148,20 @@ std::string MoveSql(const ArchiveShape& shape, TriggerMode mode, BatchStart star
     WHERE )sql" +
          SameRowSql(shape, "a", "excluded") + R"sql(
   RETURNING )sql" +
-         RowHashSql(shape, "a") + " AS hash, " + fresh + R"sql( AS fresh
+         StoredHashSql(shape, fresh) + " AS hash, " + fresh + R"sql( AS fresh
 )
 SELECT (SELECT count(*) FROM scan), (SELECT count(*) FROM cand), o.count, i.count, i.fresh, )sql" +
          DoubledSql(shape) + R"sql(,
-  o.hash, i.hash, i.fresh_hash,
+  o.hash, i.hash, i.stale_hash,
   least(o.first, $6::timestamptz)::text, greatest(o.last, $7::timestamptz)::text,
   l.id::text, l.created_at::text, )sql" +
-         ColumnsSql() + R"sql( = $8::text, $5::uuid
+         CatalogSql() + R"sql( = $8::text, $5::uuid
 FROM (SELECT count(*), min(m.created_at) AS first, max(m.created_at) AS last,
              )sql" +
          SumSql(RowHashSql(shape, "m")) + R"sql( AS hash FROM moved AS m) AS o
 CROSS JOIN (SELECT count(*), count(*) FILTER (WHERE fresh) AS fresh, )sql" +
-         SumSql("hash") + " AS hash,\n             " + SumSql("hash", " FILTER (WHERE fresh)") +
-         R"sql( AS fresh_hash FROM stored) AS i
+         (shape.may_change_rows ? SumSql("hash") : "NULL") + " AS hash,\n             " +
+         SumSql("hash", " FILTER (WHERE NOT fresh)") + R"sql( AS stale_hash FROM stored) AS i
 LEFT JOIN (SELECT id, created_at FROM scan ORDER BY created_at DESC, id DESC LIMIT 1) AS l ON true
 )sql";
   return sql;

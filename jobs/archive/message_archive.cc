@@ -43,7 +43,7 @@ constexpr JobOption kOptions[] = {
      .kind = OptionKind::kInteger,
      .fallback = "0",
      .help = "Milliseconds that a batch should take; 0 is 8 in trigger mode respect, where others "
-             "may wait that long, and 50 in the others.",
+             "may wait that long, 150 in guard, where nobody waits, and 50 in the others.",
      .least = 0,
      .most = 10'000},
     {.name = "nice",
@@ -125,7 +125,8 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
   long long target = options.Integer("batch_target_ms");
   // In mode respect the chats of a batch are locked until it ends: that is how long others may
   // wait.
-  if (target == 0) target = respect ? 8 : 50;
+  // In mode guard nobody waits for them, and each costs a fence and a COMMIT.
+  if (target == 0) target = respect ? 8 : ready.triggers.mode == TriggerMode::kGuard ? 150 : 50;
   policy.pacing.target = std::chrono::milliseconds(target);
   policy.pacing.first = static_cast<int>(options.Integer("batch_rows"));
   policy.pacing.most =

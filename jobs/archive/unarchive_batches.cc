@@ -77,9 +77,9 @@ Task<Result<BatchOutcome>> UnarchiveBatches::Run(JobSession& db, int size) {
          ")::text COLLATE \"C\" RETURNING " + IdentifierList(scope_.columns, "t.") + ")\nSELECT ";
   sql += ArchiveWalk::CountsSql();
   sql += ", (SELECT count(*) FROM moved), (SELECT count(*) FROM stored), " + SumSql(moved) +
-         " FROM moved), " + SumSql(stored) + " FROM stored), " + ColumnsSql() + " = $10::text";
+         " FROM moved), " + SumSql(stored) + " FROM stored), " + CatalogSql() + " = $10::text";
   PgValues values = scope_.Values(walk_, size);
-  values.emplace_back(scope_.facts);
+  values.emplace_back(scope_.catalog);
   auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   BatchOutcome outcome;
   if (!rows) {
@@ -93,8 +93,8 @@ Task<Result<BatchOutcome>> UnarchiveBatches::Run(JobSession& db, int size) {
   }
   if (!rows->Bool(0, 9)) {
     co_return Error(Errc::kQueryFailed,
-                    "public.messages or public.messages_archive has got other columns since the "
-                    "run began",
+                    "public.messages or public.messages_archive has got other columns or "
+                    "triggers since the run began",
                     {}, "Nothing of this batch was moved; run the job again.");
   }
   outcome.seen = rows->Integer(0, 0).value_or(0);

@@ -299,9 +299,10 @@ TEST_F(MessageUnarchiveTest, EndsWhenAColumnIsAddedBetweenTwoBatches) {
     }
     co_return;
   };
-  EXPECT_EQ(Unarchive({{"chat", Chat(1)}}, {{"nice", "0"}}).Text(),
-            "error  public.messages or public.messages_archive has got other columns since the run "
-            "began");
+  EXPECT_EQ(
+      Unarchive({{"chat", Chat(1)}}, {{"nice", "0"}}).Text(),
+      "error  public.messages or public.messages_archive has got other columns or triggers since "
+      "the run began");
   control_.on_fence = nullptr;
   EXPECT_EQ(Value("SELECT (SELECT count(*) FROM public.messages) + (SELECT count(*) FROM "
                   "public.messages_archive)"),
