@@ -28,6 +28,7 @@ constexpr std::string_view kSentinelText =
     "pgsteward backups, format 1\n"
     "This folder holds backups of PostgreSQL servers: see RESTORE.txt in each of them.\n"
     "Leave this file where it is: without it nothing is written here and nothing is deleted.\n";
+constexpr auto kOwn = std::to_array<std::string_view>({".lock", ".partial", ".pins", ".trash"});
 constexpr std::string_view kIdForm = "00000000T000000Z-xxxx";
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -124,6 +125,13 @@ std::string BackupPlace::Pin(std::string_view id) const {
   return Root() + "/.pins/" + std::string(id);
 }
 
+std::string BackupPlace::Accepted(std::string_view id) const { return Pin(id) + ".accepted"; }
+
+std::string NormalTarget(std::string target) {
+  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  return target;
+}
+
 std::string FileNameOf(std::string_view name) {
   std::string safe;
   for (std::size_t i = 0; i < name.size(); ++i) {
@@ -212,9 +220,11 @@ Result<PlaceContent> ReadPlace(const BackupPlace& place) {
     if (each.folder && IsBackupId(each.name)) {
       auto pin = ReadPin(place, each.name);
       if (!pin) return pin.error();
-      content.backups.push_back(
-          {each.name, place.Published(each.name), ReadManifest(place, each.name), std::move(*pin)});
-    } else if (each.name != ".partial" && each.name != ".trash" && each.name != ".pins") {
+      std::error_code unknown;
+      const bool accepted = fs::exists(place.Accepted(each.name), unknown);
+      content.backups.push_back({each.name, place.Published(each.name),
+                                 ReadManifest(place, each.name), std::move(*pin), accepted});
+    } else if (std::find(kOwn.begin(), kOwn.end(), each.name) == kOwn.end()) {
       content.foreign.push_back(each.name);
     }
   }
