@@ -33,22 +33,22 @@ class Json {
   using Object = std::vector<JsonMember>;
 
   Json() = default;  // null
-  explicit Json(bool on) : value_(on) {}
-  explicit Json(long long number) : value_(number) {}
-  explicit Json(double number) : value_(number) {}
-  explicit Json(std::string text) : value_(std::move(text)) {}
-  explicit Json(Array items) : value_(std::move(items)) {}
-  explicit Json(Object members) : value_(std::move(members)) {}
+  explicit Json(bool on);
+  explicit Json(long long number);
+  explicit Json(double number);
+  explicit Json(std::string text);
+  explicit Json(Array items);
+  explicit Json(Object members);
   Json(const char*) = delete;  // would be a bool
 
   // Null unless it is of that type.
-  const bool* boolean() const { return std::get_if<bool>(&value_); }
-  const long long* integer() const { return std::get_if<long long>(&value_); }
-  const double* number() const { return std::get_if<double>(&value_); }
-  const std::string* text() const { return std::get_if<std::string>(&value_); }
-  const Array* array() const { return std::get_if<Array>(&value_); }
-  const Object* object() const { return std::get_if<Object>(&value_); }
-  bool null() const { return std::holds_alternative<std::monostate>(value_); }
+  const bool* boolean() const;
+  const long long* integer() const;
+  const double* number() const;
+  const std::string* text() const;
+  const Array* array() const;
+  const Object* object() const;
+  bool null() const;
 
   bool operator==(const Json& other) const;
 
@@ -62,6 +62,20 @@ struct JsonMember {
   bool operator==(const JsonMember& other) const = default;
 };
 
+// Here, where a member is a complete type.
+inline Json::Json(bool on) : value_(on) {}
+inline Json::Json(long long number) : value_(number) {}
+inline Json::Json(double number) : value_(number) {}
+inline Json::Json(std::string text) : value_(std::move(text)) {}
+inline Json::Json(Array items) : value_(std::move(items)) {}
+inline Json::Json(Object members) : value_(std::move(members)) {}
+inline const bool* Json::boolean() const { return std::get_if<bool>(&value_); }
+inline const long long* Json::integer() const { return std::get_if<long long>(&value_); }
+inline const double* Json::number() const { return std::get_if<double>(&value_); }
+inline const std::string* Json::text() const { return std::get_if<std::string>(&value_); }
+inline const Json::Array* Json::array() const { return std::get_if<Array>(&value_); }
+inline const Json::Object* Json::object() const { return std::get_if<Object>(&value_); }
+inline bool Json::null() const { return std::holds_alternative<std::monostate>(value_); }
 inline bool Json::operator==(const Json& other) const { return value_ == other.value_; }
 
 // For people and for `diff`: what holds other lists or objects is indented by two spaces, what
