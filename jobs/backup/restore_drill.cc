@@ -8,6 +8,7 @@
 #include "jobs/backup/drill_metrics.h"
 #include "jobs/backup/identity.h"
 #include "jobs/backup/place.h"
+#include "jobs/backup/proven_backup.h"
 #include "jobs/job.h"
 
 namespace pgsteward {
@@ -120,6 +121,17 @@ Task<Result<void>> Record(JobContext& context, const BackupPlace& place, const s
   co_return Result<void>();
 }
 
+// Purging learns of it. Before the schema of an upgrade is applied there is no table, and purging
+// waits; the verdict stands in the manifest all the same.
+Task<void> TellPurging(JobContext& context, const BackupPlace& place, JobReport& report) {
+  auto told = co_await SyncProvenBackups(context, place);
+  if (told) co_return;
+  report.details["proven_backup"] = ToText(told.error());
+  if (told.error().code == Errc::kUnsupported) co_return;
+  report.status = RunStatus::kPartial;
+  report.reason = "proven_backup: " + told.error().message;
+}
+
 Task<Result<void>> Plan(const DrillRequest& request, const std::string& id, JobReport& report) {
   report.plan.push_back("restore backup " + id + " into a scratch cluster below " +
                         request.scratch);
@@ -160,6 +172,7 @@ Task<Result<void>> RunRestoreDrill(JobContext& context, JobReport& report) {
   if (result->manifest) {
     auto recorded = co_await Record(context, place, folder, *result);
     if (!recorded) co_return recorded;
+    co_await TellPurging(context, place, report);
   }
   if (result->proven) co_return Result<void>();
   co_return Error(Errc::kQueryFailed, "backup " + *id + " is not proven: " + result->reason, {},

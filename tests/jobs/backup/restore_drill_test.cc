@@ -79,7 +79,10 @@ TEST_F(RestoreDrillTest, ProvesAHubAndSaysHowLongItTook) {
             std::stoll(Value("SELECT sum((xpath('/row/c/text()', query_to_xml(format('SELECT "
                              "count(*) AS c FROM ONLY %I.%I', schemaname, tablename), false, true, "
                              "'')))[1]::text::bigint) FROM pg_tables WHERE schemaname NOT IN "
-                             "('pg_catalog', 'information_schema')")));
+                             "('pg_catalog', 'information_schema') AND tablename <> "
+                             "'proven_backup'")));
+  // From then on purging may rely on it.
+  EXPECT_EQ(Value("SELECT string_agg(backup_id, ' ') FROM pgsteward.proven_backup"), id);
   const Manifest manifest = world_.Read(id);
   ASSERT_EQ(manifest.proofs.size(), 1u);
   EXPECT_TRUE(manifest.proven());
@@ -180,6 +183,7 @@ TEST_F(RestoreDrillTest, WhatDiffersIsNamedAndRecorded) {
       "rows of public.users: 201 instead of 202; missing table public.lost; missing extension "
       "nonesuch");
   EXPECT_EQ(Verdicts(id), "failed ");
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.proven_backup"), "0");
   EXPECT_EQ(world_.Read(id).proofs[0].reason, "rows of public.users: 201 instead of 202");
   EXPECT_EQ(Left(), "");
 
