@@ -37,6 +37,7 @@ void Describe(Fields& fields, BackupDatabase& database) {
   fields("database_bytes", database.database_bytes);
   fields("snapshot", database.snapshot);
   fields("snapshot_at", database.snapshot_at);
+  fields("purge_until", database.purge_until);
   fields("lsn", database.lsn);
   fields("encoding", database.encoding);
   fields("collate", database.collate);

@@ -1,5 +1,7 @@
 #include "jobs/backup/proven_backup.h"
 
+#include <algorithm>
+
 #include "core/iso_time.h"
 #include "core/pg_text.h"
 #include "core/runtime.h"
@@ -46,7 +48,7 @@ ProvenRows RowsOf(const std::vector<Manifest>& proven, const std::string& system
       if (each.name != database) continue;
       rows.ids.push_back(manifest.id);
       rows.proven_at.push_back(IsoMicros(manifest.proofs.back().at));
-      rows.covers_until.push_back(IsoMicros(each.snapshot_at));
+      rows.covers_until.push_back(IsoMicros(std::min(each.snapshot_at, each.purge_until)));
       break;
     }
   }

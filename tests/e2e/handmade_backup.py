@@ -34,7 +34,7 @@ def manifest(days, system_identifier, verdict="proven", anomaly="", database="hu
         "databases": [{
             "name": database, "oid": 16384, "file": "hub-16384.dump.zst.age", "format": "custom",
             "dump_bytes": 5000, "database_bytes": 9000, "snapshot": "00000003-00000B56-1",
-            "snapshot_at": iso(at), "lsn": "0/1949F80", "encoding": "UTF8", "collate": "C",
+            "snapshot_at": iso(at), "purge_until": iso(at), "lsn": "0/1949F80", "encoding": "UTF8", "collate": "C",
             "ctype": "C", "owner": "postgres",
             "tables": [{"schema": "public", "name": "messages", "rows": 12, "bytes": 8192}],
             "extensions": [], "settings": [], "acl": "", "invalid_indexes": [],

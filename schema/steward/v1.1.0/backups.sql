@@ -7,7 +7,8 @@ CREATE TABLE pgsteward.proven_backup (
     backup_id TEXT NOT NULL,
     -- When a restore of it was last checked.
     proven_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    -- The moment of its snapshot of this database, by the server's clock: what was committed by then is in it.
+    -- By the server's clock: what began before this and was committed at all is in it, see purge_until of the
+    -- manifest.
     covers_until TIMESTAMP WITH TIME ZONE NOT NULL,
     -- When somebody last saw it lie there.
     confirmed_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),

@@ -66,6 +66,7 @@ class ExpireJobTest : public JobTest {
     manifest.system_identifier = Value("SELECT system_identifier FROM pg_control_system()");
     manifest.databases[0].name = hub_;
     manifest.databases[0].snapshot_at = at;
+    manifest.databases[0].purge_until = at;
     manifest.proofs[0].at = at + std::chrono::hours(1);
     fs::create_directories(place_.Published(manifest.id));
     std::ofstream(place_.Published(manifest.id) + "/manifest.json") << ManifestJson(manifest);

@@ -39,6 +39,7 @@ Manifest SampleManifest(std::string id, std::string server) {
   hub.database_bytes = 2'000'000;
   hub.snapshot = "00000003-00000B56-1";
   hub.snapshot_at = TimeOf("2026-11-25T03:00:01.123456Z");
+  hub.purge_until = TimeOf("2026-11-25T03:00:00.000000Z");
   hub.lsn = "0/1949F80";
   hub.encoding = "UTF8";
   hub.collate = "C.UTF-8";

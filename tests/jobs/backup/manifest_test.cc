@@ -40,6 +40,7 @@ constexpr std::string_view kSample =
       "database_bytes": 2000000,
       "snapshot": "00000003-00000B56-1",
       "snapshot_at": "2026-11-25T03:00:01.123456Z",
+      "purge_until": "2026-11-25T03:00:00.000000Z",
       "lsn": "0/1949F80",
       "encoding": "UTF8",
       "collate": "C.UTF-8",

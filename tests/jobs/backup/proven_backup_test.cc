@@ -37,7 +37,8 @@ class ProvenBackupTest : public PurgeTest {
       return TimeOf(Value("SELECT to_char((now() - interval '" + minus +
                           "') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"));
     };
-    manifest.databases[0].snapshot_at = now(ago);
+    manifest.databases[0].snapshot_at = now("1 minute");
+    manifest.databases[0].purge_until = now(ago);
     manifest.proofs[0].at = now("1 second");
     manifest.proofs[0].verdict = verdict;
     if (verdict.empty()) manifest.proofs.clear();
