@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/task_group.h"
+#include "daemon/backup_job.h"
 #include "daemon/backup_output.h"
 #include "daemon/commands.h"
 #include "daemon/job_choice.h"
@@ -37,43 +38,14 @@ struct TakenBy {
   BackupPlace place;
 };
 
-std::string Candidates(const Config& config, const BackupCommandOptions& options,
-                       const JobConfig*& found) {
-  std::string names;
-  int count = 0;
-  for (const JobConfig& job : config.jobs) {
-    const bool meant = job.policy.spec->name == "backup" &&
-                       (options.job.empty() || job.policy.name == options.job) &&
-                       (options.server.empty() || job.server == options.server);
-    if (!meant) continue;
-    names += (names.empty() ? "" : ", ") + job.policy.name;
-    found = ++count == 1 ? &job : nullptr;
-  }
-  return names;
-}
-
 TakenBy FindJobOfBackups(const BackupCommandOptions& options) {
   TakenBy taken;
-  JobCommandOptions common;
-  common.config_path = options.config_path;
-  common.server = options.server;
-  JobChoice choice = ChooseServer(common);
-  taken.exit_code = choice.exit_code;
+  BackupJob found = FindBackupJob(options);
+  taken.exit_code = found.exit_code;
+  taken.loaded = std::move(found.loaded);
+  taken.job = found.job;
+  taken.server = found.server;
   if (taken.exit_code != kExitOk) return taken;
-  taken.loaded = std::move(choice.loaded);
-  const std::string names = Candidates(taken.loaded->config, options, taken.job);
-  if (!taken.job) {
-    const std::string which = options.job.empty() ? "" : " \"" + options.job + "\"";
-    taken.exit_code =
-        Refuse("backup", names.empty()
-                             ? Error(Errc::kBadConfig,
-                                     "no job" + which + " of type backup in the configuration", {},
-                                     "See docs/backups.md.")
-                             : Error(Errc::kBadConfig, "more than one job takes backups: " + names,
-                                     {}, "Choose one with --job."));
-    return taken;
-  }
-  taken.server = FindServer(taken.loaded->config, taken.job->server);
   taken.place.target = NormalTarget(taken.job->policy.options.Text("target"));
   taken.place.server = taken.job->server;
   if (const auto sentinel = CheckSentinel(taken.place); !sentinel) {

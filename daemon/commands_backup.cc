@@ -18,6 +18,11 @@ constexpr const char* kExpireFooter =
     "Exit codes: 0 ok, 1 failed, 2 wrong usage, 4 somebody else changes the backups, 5 target or\n"
     "            database not reachable, 6 frozen (the reason is printed), 78 configuration "
     "refused.";
+constexpr const char* kRunFooter =
+    "Examples:\n"
+    "  pgsteward backup run --dry-run\n"
+    "  pgsteward backup run\n"
+    "The same as pgsteward job run of the job of type backup, with its exit codes.";
 constexpr const char* kKeepFooter =
     "Example: pgsteward backup keep 20261125T030000Z-7f3a --reason \"before the migration\"";
 constexpr const char* kUnkeepFooter =
@@ -67,6 +72,16 @@ CLI::App* AddBackupCommands(CLI::App& app, std::string& config, int& exit_code) 
   CLI::App* backup = app.add_subcommand("backup", "Take, list, keep and try out backups");
   backup->require_subcommand(1);
   Group group(*backup, config, exit_code);
+  CLI::App* init = backup->add_subcommand("init", "Make the folder in which backups will lie");
+  init->footer("Example: sudo -u pgsteward pgsteward backup init /var/backups/pgsteward");
+  auto target = std::make_shared<Options>();
+  init->add_option("target", target->target, "A folder that is not there yet, or empty")
+      ->required();
+  init->callback([target, &exit_code] { exit_code = BackupInitCommand(*target); });
+  CLI::App* run =
+      group.Add("run", "Take a backup now, in this process", kRunFooter, &BackupRunCommand);
+  run->add_flag("--dry-run", group.options().dry_run, "Change nothing, print what would be done");
+  group.TakesOutput(run);
   group.TakesOutput(group.Add("list", "List the backups, the newest first",
                               "Example: pgsteward backup list --output json", &BackupListCommand));
   CLI::App* show = group.Add("show", "Show all of one backup",

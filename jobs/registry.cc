@@ -7,6 +7,7 @@ namespace pgsteward {
 // Each in its own file.
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
+extern const JobSpec kBackup;
 extern const JobSpec kEncryptPii;
 extern const JobSpec kMessageArchive;
 extern const JobSpec kMessageUnarchive;
@@ -23,6 +24,7 @@ namespace {
 constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
+    &kBackup,
     &kEncryptPii,
     &kMessageArchive,
     &kMessageUnarchive,

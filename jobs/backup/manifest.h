@@ -42,10 +42,11 @@ struct BackupDatabase {
   std::string snapshot;              // the exported one, "00000003-00000B56-1"
   WallTime snapshot_at;              // by the server's clock
   // What began before this, by the server's clock, is in it when it was committed at all: a
-  // transaction under way at the snapshot is not, and its rows bear its start. Purging relies on it.
+  // transaction under way at the snapshot is not, and its rows bear its start. Purging relies on
+  // it.
   WallTime purge_until;
-  std::string lsn;                   // pg_current_wal_lsn then, "0/1949F80"
-  std::string encoding;              // "UTF8"
+  std::string lsn;       // pg_current_wal_lsn then, "0/1949F80"
+  std::string encoding;  // "UTF8"
   std::string collate;
   std::string ctype;
   std::string owner;
