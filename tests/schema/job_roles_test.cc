@@ -57,7 +57,7 @@ TEST_F(JobRolesTest, TheFileCanBeRunAgain) {
   EXPECT_EQ(Value(acls), before);
   EXPECT_EQ(Value("SELECT concat_ws(' ', rolcanlogin, rolbypassrls, rolconnlimit, rolsuper, "
                   "rolcreaterole, rolcreatedb) FROM pg_roles WHERE rolname = 'pgsteward_jobs'"),
-            "t t 10 f f f");
+            "t t 30 f f f");
   EXPECT_EQ(Value("SELECT string_agg(m.roleid::regrole::text, ' ') FROM pg_auth_members AS m "
                   "WHERE m.member = 'pgsteward_jobs'::regrole"),
             "pg_monitor");
