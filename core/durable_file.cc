@@ -13,8 +13,6 @@ namespace pgsteward {
 
 namespace {
 
-constexpr std::size_t kLargest = std::size_t{16} << 20;
-
 class File {
  public:
   File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
@@ -66,12 +64,16 @@ Result<void> WriteFileDurably(const std::string& path, std::string_view text) {
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return Failed("cannot rename to", path);
   const std::string directory = std::filesystem::path(path).parent_path().string();
-  const File folder(directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY);
-  if (!folder.open() || ::fsync(folder.fd()) != 0) return Failed("cannot sync", directory);
+  return SyncDirectory(directory.empty() ? "." : directory);
+}
+
+Result<void> SyncDirectory(const std::string& path) {
+  const File folder(path, O_RDONLY | O_DIRECTORY);
+  if (!folder.open() || ::fsync(folder.fd()) != 0) return Failed("cannot sync", path);
   return {};
 }
 
-Result<std::string> ReadWholeFile(const std::string& path) {
+Result<std::string> ReadWholeFile(const std::string& path, std::size_t largest) {
   const File file(path, O_RDONLY);
   if (!file.open()) {
     if (errno == ENOENT) return Error(Errc::kNoData, "there is no " + path);
@@ -85,7 +87,7 @@ Result<std::string> ReadWholeFile(const std::string& path) {
     if (got < 0) return Failed("cannot read", path);
     if (got == 0) return text;
     text.append(chunk.data(), static_cast<std::size_t>(got));
-    if (text.size() > kLargest) return Error(Errc::kUnavailable, path + " is too large");
+    if (text.size() > largest) return Error(Errc::kUnavailable, path + " is too large");
   }
 }
 

@@ -1,6 +1,7 @@
 // Files that must be whole after a crash.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,10 @@ namespace pgsteward {
 // words.
 Result<void> WriteFileDurably(const std::string& path, std::string_view text);
 
-// The whole of a file of at most 16 MiB; kNoData when there is none.
-Result<std::string> ReadWholeFile(const std::string& path);
+// The whole of a file of at most that many bytes; kNoData when there is none.
+Result<std::string> ReadWholeFile(const std::string& path,
+                                  std::size_t largest = std::size_t{16} << 20);
+// Makes new, changed and removed names in it survive a crash.
+Result<void> SyncDirectory(const std::string& path);
 
 }  // namespace pgsteward

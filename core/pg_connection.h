@@ -74,8 +74,8 @@ class PgConnection {
   // explicit BEGIN they form one transaction.
   Task<Result<PgResult>> Script(std::string sql, Duration timeout);
 
-  // A statement that is under way is cancelled on the server as well: a backend that is busy does not
-  // notice that its client went away.
+  // A statement that is under way is cancelled on the server as well: a backend that is busy does
+  // not notice that its client went away.
   ~PgConnection();
   PgConnection(const PgConnection&) = delete;
   PgConnection& operator=(const PgConnection&) = delete;

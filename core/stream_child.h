@@ -5,9 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/clock.h"
@@ -22,7 +24,7 @@ enum class StreamEnd { kNull, kPipe };
 struct StreamChildSpec {
   explicit StreamChildSpec(std::vector<std::string> arguments) : argv(std::move(arguments)) {}
 
-  // A descriptor that the child inherits under the number `as` (3 or more), e.g. of a memfd whose
+  // A descriptor that the child inherits under the number `as` (3 to 63), e.g. of a memfd whose
   // name "/proc/self/fd/3" stands in argv or in the environment. Borrowed until Start returns.
   struct Inherited {
     int fd;
@@ -37,10 +39,13 @@ struct StreamChildSpec {
   std::size_t max_error_output = std::size_t{16} << 10;  // the last bytes of standard error
   int nice = 0;                                          // added to ours
   bool idle_io = false;                                  // ionice class idle
+  // Each line of standard error, as it comes, on a thread of the child's own.
+  std::function<void(std::string_view)> on_error_line = {};
 };
 
 // The child leads a process group of its own, and gets SIGKILL when our process ends in whatever
-// way. One thread may read, another one write, and a third one kill.
+// way, or the thread that started it: that one must stay longer than the child. One thread may
+// read, another one write, and a third one kill. The writing one has SIGPIPE ignored or blocked.
 class StreamChild {
  public:
   // kChildFailed: not found, or it could not be started.
@@ -53,7 +58,8 @@ class StreamChild {
   // All of it into the child's input. kChildFailed when the child reads no more.
   virtual Result<void> Write(std::span<const std::byte> bytes) = 0;
   virtual void CloseInput() = 0;
-  // Wakes Read and Write of other threads, by the pipes' ends.
+  // The whole group. SIGKILL also ends Read and Write of other threads, whoever holds the pipes'
+  // other ends.
   virtual void Kill(int signal) = 0;
   // Waits, blocking, for the end of the child (kTimeout: killed then); its output must have been
   // read to its end. ProcessOutcome.output is empty, error_output the tail.

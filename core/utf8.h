@@ -8,5 +8,6 @@ namespace pgsteward {
 
 // UTF-8 with every invalid byte replaced by U+FFFD: values from SQL_ASCII databases.
 std::string ValidUtf8(std::string_view text);
+bool IsUtf8(std::string_view text);
 
 }  // namespace pgsteward

@@ -8,9 +8,9 @@ namespace pgsteward {
 
 namespace {
 
-std::string Json(std::string_view text) { return JsonQuoted(text); }
+std::string AsJson(std::string_view text) { return JsonQuoted(text); }
 
-std::string JsonOrNull(const std::string& text) { return text.empty() ? "null" : Json(text); }
+std::string JsonOrNull(const std::string& text) { return text.empty() ? "null" : AsJson(text); }
 
 // A member per line; `items` are complete JSON values.
 std::string JsonArray(const std::vector<std::string>& items, const std::string& indent) {
@@ -22,16 +22,16 @@ std::string JsonArray(const std::vector<std::string>& items, const std::string& 
   return json + "\n" + indent + "]";
 }
 
-std::string Json(const SchemaDifference& difference) {
-  return "{\"kind\": " + Json(difference.kind) + ", \"name\": " + Json(difference.name) +
-         ", \"drift\": " + Json(DriftName(difference.drift)) +
+std::string AsJson(const SchemaDifference& difference) {
+  return "{\"kind\": " + AsJson(difference.kind) + ", \"name\": " + AsJson(difference.name) +
+         ", \"drift\": " + AsJson(DriftName(difference.drift)) +
          ", \"expected\": " + JsonOrNull(difference.expected) +
          ", \"found\": " + JsonOrNull(difference.found) + "}";
 }
 
-std::string Json(const std::string& component, const VersionStatus& version) {
-  return "{\"component\": " + Json(component) + ", \"version\": " + Json(version.version) +
-         ", \"state\": " + Json(VersionStateName(version.state)) +
+std::string AsJson(const std::string& component, const VersionStatus& version) {
+  return "{\"component\": " + AsJson(component) + ", \"version\": " + AsJson(version.version) +
+         ", \"state\": " + AsJson(VersionStateName(version.state)) +
          ", \"started_at\": " + JsonOrNull(version.started_at) +
          ", \"completed_at\": " + JsonOrNull(version.completed_at) +
          ", \"applied_by\": " + JsonOrNull(version.applied_by) +
@@ -48,7 +48,7 @@ std::string Joined(const std::vector<std::string>& names) {
 template <class T>
 std::vector<std::string> JsonItems(const std::vector<T>& values) {
   std::vector<std::string> items;
-  for (const T& value : values) items.push_back(Json(value));
+  for (const T& value : values) items.push_back(AsJson(value));
   return items;
 }
 
@@ -127,7 +127,7 @@ std::string StatusJson(const std::vector<SchemaStatus>& components) {
   std::vector<std::string> items;
   for (const SchemaStatus& status : components) {
     for (const VersionStatus& version : status.versions) {
-      items.push_back(Json(status.component, version));
+      items.push_back(AsJson(status.component, version));
     }
   }
   return "{\n  \"versions\": " + JsonArray(items, "  ") + "\n}\n";
@@ -165,7 +165,7 @@ std::string CheckJson(const std::vector<SchemaCheck>& components) {
   std::vector<std::string> items;
   for (const SchemaCheck& check : components) {
     items.push_back(
-        "{\n      \"component\": " + Json(check.component) +
+        "{\n      \"component\": " + AsJson(check.component) +
         ",\n      \"present\": " + (check.present ? "true" : "false") +
         ",\n      \"pending\": " + JsonArray(JsonItems(check.pending), "      ") +
         ",\n      \"differences\": " + JsonArray(JsonItems(check.differences), "      ") +

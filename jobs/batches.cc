@@ -50,13 +50,18 @@ bool LimitReached(const BatchPolicy& policy, const JobReport& report, long long 
   return policy.most_rows > 0 && report.rows_done - done_before >= policy.most_rows;
 }
 
-int NextSize(const BatchPolicy& policy, const Pacing& pacing, long long done) {
-  if (policy.most_rows <= 0) return pacing.size();
-  return static_cast<int>(
-      std::clamp<long long>(policy.most_rows - done, 1, std::max(1, pacing.size())));
+}  // namespace
+
+bool IsAboutRows(const Error& error) {
+  for (const std::string_view kind : {"21", "22", "23", "54", "P0"}) {
+    if (error.sqlstate.starts_with(kind)) return true;
+  }
+  return false;
 }
 
-}  // namespace
+std::pair<std::string, std::string> TriggerSearchPath() {
+  return {"search_path", "pg_catalog, public"};
+}
 
 Task<Result<void>> BatchWork::Between(JobContext&) { co_return Result<void>(); }
 
@@ -80,7 +85,8 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
       report.reason = std::move(stop);
       break;
     }
-    const int size = NextSize(policy, pacing, report.rows_done - done_before);
+    const int size = pacing.size();
+    if (policy.most_rows > 0) work.Allow(policy.most_rows - (report.rows_done - done_before));
     const SteadyTime start = SteadyNow();
     auto outcome = co_await RunOne(context, work, policy.transaction, size);
     const Duration took = SteadyNow() - start;

@@ -2,7 +2,9 @@
 // commit, rest, throttle, stop at a safe point.
 #pragma once
 
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "jobs/job.h"
 #include "jobs/pacing.h"
@@ -37,17 +39,46 @@ class BatchWork {
   virtual Task<Result<void>> Between(JobContext& context);
   // Begin again at the start, for rows that were skipped.
   virtual void Rewind() = 0;
+
+  // Before each Run(): how many rows it may treat. It may look at more of them, up to its size:
+  // where most are passed over a run under a limit would crawl else.
+  void Allow(long long rows) { allowed_ = rows; }
+
+ protected:
+  long long allowed() const { return allowed_; }
+
+ private:
+  long long allowed_ = std::numeric_limits<long long>::max();
 };
+
+// Data, constraints, cardinality, limits (a text too long for an index), a trigger's own errors:
+// the error is about rows of a batch and not about its statement.
+bool IsAboutRows(const Error& error);
+
+// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
+// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
+// for transactions without triggers: whoever may create in public could put a function there that
+// fits better than pg_catalog's.
+std::pair<std::string, std::string> TriggerSearchPath();
 
 struct BatchPolicy {
   PacingPolicy pacing;
   TransactionSettings transaction;
-  long long most_rows = 0;  // per run; 0: no limit
+  long long most_rows = 0;  // treated per run, of work that heeds allowed(); 0: no limit
   int passes = 3;           // over rows that were skipped
   // Of retryable failures (lock timeout, deadlock, cancelled statement) in a row; then the run
   // fails.
   int failures = 10;
 };
+
+// The option for pacing.nice.
+inline constexpr JobOption kNiceOption = {
+    .name = "nice",
+    .kind = OptionKind::kNumber,
+    .fallback = "1",
+    .help = "Rest after a batch, as a multiple of its duration.",
+    .least = 0,
+    .most = 100};
 
 // Runs batches until a pass is at its end and nothing was skipped, or the control says stop (status
 // kPartial with its reason), or a limit is reached (kPartial, "rows"). A pass limit with skipped

@@ -18,6 +18,8 @@ struct ChatShape {
   bool guarded = false;
   std::string touching;  // triggers on updates of chats that do not let maintenance pass
   bool purged = false;
+  bool may_fix = false;  // the role has the rights for it
+  std::string role;      // quoted
   std::string cursor = kFirstChat;
   CountRule rule = CountRule::kLive;
 };

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "core/pg_text.h"
+#include "jobs/archive/trigger_mode.h"
 #include "jobs/chat_batches.h"
 
 namespace pgsteward {
@@ -11,18 +13,13 @@ namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(10);
 
-// Whether a trigger of ours lets maintenance pass is in its WHEN condition. Any other trigger on
-// updates of chat_sessions may change the row as well.
 constexpr std::string_view kShapeSql = R"sql(
 SELECT to_regclass('public.messages_archive') IS NOT NULL,
-       EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-               WHERE t.tgrelid = to_regclass('public.messages') AND p.proname = 'update_message_count'
-                 AND t.tgenabled IN ('O', 'A')
-                 AND position('pgsteward.archiving' IN pg_get_triggerdef(t.oid)) > 0),
-       (SELECT string_agg(t.tgname, ', ' ORDER BY t.tgname) FROM pg_trigger AS t
-        WHERE t.tgrelid = to_regclass('public.chat_sessions') AND NOT t.tgisinternal
-          AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 16) <> 0
-          AND position('pgsteward.archiving' IN pg_get_triggerdef(t.oid)) = 0),
+       coalesce((SELECT has_column_privilege(s.oid, 'message_count', 'UPDATE')
+                        AND has_column_privilege(s.oid, 'message_count', 'SELECT')
+                        AND has_column_privilege(s.oid, 'id', 'SELECT')
+                 FROM pg_class AS s WHERE s.oid = to_regclass('public.chat_sessions')), false),
+       current_user,
        EXISTS (SELECT FROM pgsteward.job_run
                WHERE type IN ('archive_purge', 'orphan_purge') AND rows_done > 0)
          OR EXISTS (SELECT FROM pgsteward.job_state
@@ -30,16 +27,37 @@ SELECT to_regclass('public.messages_archive') IS NOT NULL,
        (SELECT memory ->> 'cursor' FROM pgsteward.job_state WHERE job = $1)
 )sql";
 
+// Whatever counts messages lets maintenance pass.
+bool CountsUnderGuard(const TriggerFacts& facts) {
+  bool any = false;
+  for (const TriggerFact& trigger : facts.triggers) {
+    const bool runs = trigger.enabled == 'O' || trigger.enabled == 'A';
+    const bool counts =
+        trigger.function.substr(trigger.function.rfind('.') + 1) == "update_message_count";
+    if (trigger.table != "messages" || !runs || !counts) continue;
+    if (!trigger.guarded) return false;
+    any = true;
+  }
+  return any;
+}
+
 Task<Result<ChatShape>> ReadShape(Database& db, const JobOptions& options, std::string job) {
   PgValues values = {std::move(job)};
   auto rows = co_await db.Query(std::string(kShapeSql), std::move(values), kTimeout);
   if (!rows) co_return rows.error();
   ChatShape shape;
   shape.archive = rows->Bool(0, 0);
-  shape.guarded = rows->Bool(0, 1);
-  shape.touching = rows->Text(0, 2);
+  shape.may_fix = rows->Bool(0, 1);
+  shape.role = QuoteIdentifier(rows->Text(0, 2));
   shape.purged = rows->Bool(0, 3);
   if (!rows->IsNull(0, 4)) shape.cursor = rows->Text(0, 4);
+  // Any trigger without the guard may change the row as well.
+  auto touching = co_await UnguardedUpdateTriggers(db, "public.chat_sessions");
+  if (!touching) co_return touching.error();
+  shape.touching = *touching;
+  auto triggers = co_await ReadTriggers(db);
+  if (!triggers) co_return triggers.error();
+  shape.guarded = CountsUnderGuard(*triggers);
   const std::string counts = options.Text("counts");
   if (counts == "lifetime") shape.rule = CountRule::kLifetime;
   if (counts == "auto" && shape.guarded) shape.rule = CountRule::kTolerant;
@@ -99,6 +117,13 @@ Task<Result<void>> RunReconcile(JobContext& context, JobReport& report) {
   auto shape = co_await ReadShape(context.db, context.options, context.job);
   if (!shape) co_return shape.error();
   const bool fix = context.options.Switch("fix");
+  if (fix && !shape->may_fix) {
+    co_return Error(Errc::kQueryFailed,
+                    "role " + shape->role + " may not write message_count of public.chat_sessions",
+                    "42501",
+                    "GRANT SELECT, UPDATE (message_count, updated_at) ON public.chat_sessions TO " +
+                        shape->role + "; or run schema/job_roles.sql.");
+  }
   if (fix && !shape->touching.empty() && !context.options.Switch("allow_touch")) {
     co_return Error(Errc::kQueryFailed,
                     "correcting a chat would change its updated_at: triggers without the guard on "
@@ -159,12 +184,7 @@ constexpr std::array<JobOption, 5> kOptions = {{
      .help = "The number of chats that one run looks at; the next goes on behind them.",
      .least = 1,
      .most = 1e12},
-    {.name = "nice",
-     .kind = OptionKind::kNumber,
-     .fallback = "1",
-     .help = "The rest after a batch, as a multiple of the time that the batch took.",
-     .least = 0,
-     .most = 100},
+    kNiceOption,
 }};
 
 }  // namespace

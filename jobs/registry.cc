@@ -7,12 +7,14 @@ namespace pgsteward {
 // Each in its own file.
 extern const JobSpec kArchivePartitions;
 extern const JobSpec kArchivePurge;
+extern const JobSpec kBackup;
 extern const JobSpec kEncryptPii;
 extern const JobSpec kMessageArchive;
 extern const JobSpec kMessageUnarchive;
 extern const JobSpec kOrphanPurge;
 extern const JobSpec kReaper;
 extern const JobSpec kReconcileMessageCount;
+extern const JobSpec kRestoreDrill;
 extern const JobSpec kSessionCleanup;
 extern const JobSpec kSql;
 extern const JobSpec kVacuumAnalyze;
@@ -22,12 +24,14 @@ namespace {
 constexpr auto kJobs = std::to_array<const JobSpec*>({
     &kArchivePartitions,
     &kArchivePurge,
+    &kBackup,
     &kEncryptPii,
     &kMessageArchive,
     &kMessageUnarchive,
     &kOrphanPurge,
     &kReaper,
     &kReconcileMessageCount,
+    &kRestoreDrill,
     &kSessionCleanup,
     &kSql,
     &kVacuumAnalyze,

@@ -5,59 +5,34 @@
 #include "jobs/batches.h"
 #include "jobs/cascades.h"
 #include "jobs/cutoff.h"
+#include "jobs/sessions.h"
 
 namespace pgsteward {
 
 namespace {
 
-constexpr char kTable[] = "public.sessions";
 constexpr Duration kBatchTimeout = std::chrono::seconds(5);
 constexpr Duration kCountTimeout = std::chrono::seconds(60);
-
-// $1 is the cut-off. NULL in active or last_activity is never due, as in the document.
-constexpr std::string_view kDue = "s.active = false AND s.last_activity < $1::timestamptz";
-constexpr std::string_view kDelete = "DELETE FROM public.sessions";
-// An unknown state is taken for active, which is the column's default.
-constexpr std::string_view kStale =
-    "s.active IS DISTINCT FROM false AND s.last_activity < $1::timestamptz";
-constexpr std::string_view kDeactivate = "UPDATE public.sessions SET active = false";
-
-// WHICH and ACTION stand for texts from above. The state is looked at again under the lock: the
-// user may have come back since the statement's snapshot.
-constexpr std::string_view kBatchSql = R"sql(
-WITH candidate AS MATERIALIZED (
-  SELECT s.ctid AS place, s.last_activity, s.id FROM public.sessions AS s
-  WHERE WHICH AND (s.last_activity, s.id) > ($2::timestamptz, $3::uuid)
-    AND NOT EXISTS (SELECT FROM pgsteward.retention_hold AS h
-                    WHERE h.user_id = s.user_id AND h.until > now())
-  ORDER BY s.last_activity, s.id LIMIT $4::int
-), locked AS MATERIALIZED (
-  SELECT s.ctid AS place FROM public.sessions AS s
-  WHERE s.ctid = ANY (ARRAY(SELECT place FROM candidate)) AND WHICH
-  FOR UPDATE SKIP LOCKED
-), treated AS (
-  ACTION WHERE ctid = ANY (ARRAY(SELECT place FROM locked)) RETURNING 1
-)
-SELECT (SELECT count(*) FROM candidate), (SELECT count(*) FROM treated),
-       last.last_activity::text, last.id::text
-FROM (SELECT last_activity, id FROM candidate ORDER BY last_activity DESC, id DESC LIMIT 1) AS last
-)sql";
 
 // $2 is the moment for deactivation, NULL: none. What is deactivated may be deleted in the same
 // run.
 constexpr std::string_view kFactsSql = R"sql(
-SELECT count(*) FILTER (WHERE due AND NOT held), count(*) FILTER (WHERE due AND held),
-       count(*) FILTER (WHERE stale AND NOT held), count(*) FILTER (WHERE active IS NULL),
+SELECT count(*) FILTER (WHERE due AND NOT held AND NOT aside),
+       count(*) FILTER (WHERE due AND held), count(*) FILTER (WHERE stale AND NOT held AND NOT aside),
+       count(*) FILTER (WHERE active IS NULL),
        count(*) FILTER (WHERE last_activity IS NULL),
        count(*) FILTER (WHERE active AND last_activity < $1::timestamptz),
-       min(last_activity) FILTER (WHERE due AND NOT held)::text,
-       max(last_activity) FILTER (WHERE due AND NOT held)::text,
-       count(DISTINCT user_id) FILTER (WHERE due AND NOT held),
-       pg_size_pretty(coalesce(sum(bytes) FILTER (WHERE due AND NOT held), 0))
+       min(last_activity) FILTER (WHERE due AND NOT held AND NOT aside)::text,
+       max(last_activity) FILTER (WHERE due AND NOT held AND NOT aside)::text,
+       count(DISTINCT user_id) FILTER (WHERE due AND NOT held AND NOT aside),
+       pg_size_pretty(coalesce(sum(bytes) FILTER (WHERE due AND NOT held AND NOT aside), 0)),
+       count(*) FILTER (WHERE due AND NOT held AND aside)
 FROM (SELECT s.active, s.last_activity, s.user_id, pg_column_size(s.*) AS bytes, state.stale,
              s.last_activity < $1::timestamptz AND (s.active = false OR state.stale) AS due,
              EXISTS (SELECT FROM pgsteward.retention_hold AS h
-                     WHERE h.user_id = s.user_id AND h.until > now()) AS held
+                     WHERE h.user_id = s.user_id AND h.until > now()) AS held,
+             EXISTS (SELECT FROM pgsteward.quarantine AS q
+                     WHERE q.target = 'public.sessions' AND q.row_id = s.id::text) AS aside
       FROM public.sessions AS s
       CROSS JOIN LATERAL (SELECT coalesce(s.active IS DISTINCT FROM false
                                           AND s.last_activity < $2::timestamptz, false))
@@ -81,54 +56,10 @@ FROM (SELECT s.last_activity FROM public.sessions AS s
       WHERE s.active = false AND s.last_activity < $1::timestamptz
         AND NOT EXISTS (SELECT FROM pgsteward.retention_hold AS h
                         WHERE h.user_id = s.user_id AND h.until > now())
+        AND NOT EXISTS (SELECT FROM pgsteward.quarantine AS q
+                        WHERE q.target = 'public.sessions' AND q.row_id = s.id::text)
       ORDER BY s.last_activity LIMIT 100000) AS due
 )sql";
-
-std::string Replace(std::string text, std::string_view word, std::string_view by) {
-  for (std::size_t at = text.find(word); at != std::string::npos;
-       at = text.find(word, at + by.size())) {
-    text.replace(at, word.size(), by);
-  }
-  return text;
-}
-
-class SessionBatches : public BatchWork {
- public:
-  SessionBatches(std::string_view which, std::string_view action, std::string cutoff)
-      : sql_(Replace(Replace(std::string(kBatchSql), "WHICH", which), "ACTION", action)),
-        cutoff_(std::move(cutoff)) {
-    SessionBatches::Rewind();
-  }
-
-  Task<Result<BatchOutcome>> Run(JobSession& db, int size) override {
-    PgValues values = {cutoff_, time_, id_, std::to_string(size)};
-    auto rows = co_await db.Query(sql_, std::move(values), kBatchTimeout);
-    if (!rows) co_return rows.error();
-    BatchOutcome outcome;
-    if (rows->rows() == 0) co_return outcome;
-    outcome.seen = rows->Integer(0, 0).value_or(0);
-    outcome.done = rows->Integer(0, 1).value_or(0);
-    outcome.skipped = outcome.seen - outcome.done;
-    next_time_ = rows->Text(0, 2);
-    next_id_ = rows->Text(0, 3);
-    co_return outcome;
-  }
-  void Committed() override {
-    time_ = next_time_;
-    id_ = next_id_;
-  }
-  // Never asked for: nothing here is put elsewhere.
-  Task<Result<void>> Quarantine(JobSession&) override { co_return Result<void>(); }
-  void Rewind() override {
-    time_ = "-infinity";
-    id_ = "00000000-0000-0000-0000-000000000000";
-  }
-
- private:
-  std::string sql_;
-  std::string cutoff_;
-  std::string time_, id_, next_time_, next_id_;
-};
 
 struct Moments {
   std::string cutoff;
@@ -162,7 +93,8 @@ Task<Result<PgResult>> ReadFacts(JobContext& context, const Moments& moments, Jo
 }
 
 Task<Result<void>> Plan(JobContext& context, const Moments& moments, const PgResult& facts,
-                        std::span<const Cascade> cascades, JobReport& report) {
+                        std::span<const Cascade> cascades, const SessionTable& table,
+                        JobReport& report) {
   const std::string age = context.options.Text("older_than");
   auto text = [&](int column) { return std::string(facts.Text(0, column)); };
   auto& plan = report.plan;
@@ -187,41 +119,44 @@ Task<Result<void>> Plan(JobContext& context, const Moments& moments, const PgRes
                    std::string(months->Text(row, 1)));
   }
   plan.push_back("keep " + text(1) + " sessions of users on hold");
+  if (text(10) != "0") plan.push_back("keep " + text(10) + " sessions in quarantine");
   plan.push_back("never due: " + text(3) + " with active NULL, " + text(4) +
                  " with last_activity NULL, " + text(5) + " active and idle for longer than " +
                  age);
   for (const Cascade& cascade : cascades) plan.push_back("takes along: " + cascade.Text());
   if (cascades.empty())
     plan.emplace_back("takes along: nothing, no foreign key refers to sessions");
+  for (const std::string& blocker : table.blockers) {
+    plan.push_back("goes to quarantine if a row refers to it: " + blocker);
+  }
+  if (!table.triggers.empty()) plan.push_back("triggers run: " + table.triggers);
   co_return Result<void>();
 }
 
-BatchPolicy Policy(const JobOptions& options) {
+BatchPolicy Policy(const JobOptions& options, const SessionTable& table) {
   BatchPolicy policy;
   policy.pacing.nice = options.Number("nice");
   policy.transaction.timeout = kBatchTimeout;
+  // Halving the largest batch down to one row takes 17.
+  policy.failures = 30;
+  if (!table.triggers.empty()) policy.transaction.local.push_back(TriggerSearchPath());
   return policy;
 }
 
-Task<Result<void>> Deactivate(JobContext& context, const std::string& before, JobReport& report) {
-  SessionBatches work(kStale, kDeactivate, before);
+Task<Result<void>> RunStage(JobContext& context, const SessionTable& table, SessionAction action,
+                            const std::string& before, JobReport& report) {
+  SessionBatches work(action, before, context, table.deferred);
   JobReport stage;
-  auto done = co_await RunInBatches(context, work, Policy(context.options), stage);
-  report.details["deactivated"] = std::to_string(stage.rows_done);
+  BatchPolicy policy = Policy(context.options, table);
+  auto done = co_await RunInBatches(context, work, std::move(policy), stage);
+  if (action == SessionAction::kDelete) {
+    report.rows_done = stage.rows_done;
+  } else {
+    report.details["deactivated"] = std::to_string(stage.rows_done);
+  }
   report.batches += stage.batches;
   report.rows_skipped += stage.rows_skipped;
-  report.status = stage.status;
-  report.reason = stage.reason;
-  co_return done;
-}
-
-Task<Result<void>> Delete(JobContext& context, const std::string& cutoff, JobReport& report) {
-  SessionBatches work(kDue, kDelete, cutoff);
-  JobReport stage;
-  auto done = co_await RunInBatches(context, work, Policy(context.options), stage);
-  report.rows_done = stage.rows_done;
-  report.batches += stage.batches;
-  report.rows_skipped += stage.rows_skipped;
+  report.rows_quarantined += stage.rows_quarantined;
   if (stage.status != RunStatus::kOk) {
     report.status = stage.status;
     report.reason = stage.reason;
@@ -233,11 +168,13 @@ Task<Result<void>> RunSessionCleanup(JobContext& context, JobReport& report) {
   auto moments = co_await ReadMoments(context);
   if (!moments) co_return moments.error();
   report.cutoff = moments->cutoff;
-  auto cascades = co_await ReadCascades(context.db, kTable);
+  auto cascades = co_await ReadCascades(context.db, kSessionsTable);
   if (!cascades) co_return cascades.error();
   const std::vector<std::string> named = context.options.Texts("cascades");
-  auto checked = CheckCascades(kTable, *cascades, named);
+  auto checked = CheckCascades(kSessionsTable, *cascades, named);
   if (!checked) co_return checked;
+  auto table = co_await ReadSessionTable(context.db, *cascades, moments->deactivate.has_value());
+  if (!table) co_return table.error();
   if (context.dry_run) {
     TransactionSettings settings(kCountTimeout);
     settings.read_only = true;
@@ -246,7 +183,7 @@ Task<Result<void>> RunSessionCleanup(JobContext& context, JobReport& report) {
     if (!begun) co_return begun;
     auto facts = co_await ReadFacts(context, *moments, report);
     Result<void> planned = facts ? Result<void>() : Result<void>(facts.error());
-    if (facts) planned = co_await Plan(context, *moments, *facts, *cascades, report);
+    if (facts) planned = co_await Plan(context, *moments, *facts, *cascades, *table, report);
     co_await context.db.Rollback();
     co_return planned;
   }
@@ -256,12 +193,20 @@ Task<Result<void>> RunSessionCleanup(JobContext& context, JobReport& report) {
       !facts && (facts.error().code == Errc::kTimeout || facts.error().sqlstate == "57014");
   if (!facts && !slow) co_return facts.error();
   if (slow) report.details["counted"] = "no, it took too long";
-  if (moments->deactivate) {
-    auto deactivated = co_await Deactivate(context, *moments->deactivate, report);
-    if (!deactivated) co_return deactivated;
-    if (!context.control.StopReason().empty()) co_return Result<void>();
+  for (const std::string& blocker : table->blockers) {
+    context.control.Note("a session that a row refers to goes to quarantine: " + blocker);
   }
-  co_return co_await Delete(context, moments->cutoff, report);
+  if (moments->deactivate) {
+    auto deactivated = co_await RunStage(context, *table, SessionAction::kDeactivate,
+                                         *moments->deactivate, report);
+    if (!deactivated) co_return deactivated;
+    if (std::string stop = context.control.StopReason(); !stop.empty()) {
+      report.status = RunStatus::kPartial;
+      report.reason = std::move(stop);
+      co_return Result<void>();
+    }
+  }
+  co_return co_await RunStage(context, *table, SessionAction::kDelete, moments->cutoff, report);
 }
 
 Task<Result<Backlog>> SessionBacklog(JobSession& db, const JobOptions& options,
@@ -296,12 +241,7 @@ constexpr std::array<JobOption, 4> kOptions = {{
      .help = "Tables whose rows a foreign key takes along with a session, each as agreed to; any "
              "other such table stops the run.",
      .widens = true},
-    {.name = "nice",
-     .kind = OptionKind::kNumber,
-     .fallback = "1",
-     .help = "The rest after a batch, as a multiple of the time that the batch took.",
-     .least = 0,
-     .most = 100},
+    kNiceOption,
 }};
 
 }  // namespace

@@ -12,6 +12,23 @@ namespace {
 // Behind the server's own timeout.
 constexpr Duration kMargin = std::chrono::seconds(1);
 
+// Behind everything that the path of the job may name: whoever can create in a schema of it could
+// put an operator or function there that fits as well.
+constexpr std::string_view kExecutedSql = R"sql(
+SELECT e.run_id::text
+FROM pgsteward.job_state AS s
+JOIN pgsteward.job_run AS e ON e.run_id::text OPERATOR(pg_catalog.=) (s.memory OPERATOR(pg_catalog.->>) 'executed'::text)
+JOIN pgsteward.job_run AS me ON me.run_id OPERATOR(pg_catalog.=) $2::uuid
+WHERE s.job OPERATOR(pg_catalog.=) $1::text AND e.job OPERATOR(pg_catalog.=) me.job
+  AND e.due_at OPERATOR(pg_catalog.=) me.due_at AND e.run_id OPERATOR(pg_catalog.<>) me.run_id
+)sql";
+constexpr std::string_view kMarkSql = R"sql(
+UPDATE pgsteward.job_state
+SET memory = memory OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('executed'::text, $2::text)
+WHERE job OPERATOR(pg_catalog.=) $1::text
+)sql";
+constexpr Duration kMarkTimeout = std::chrono::seconds(10);
+
 Error WithSqlHint(Error error) {
   if (error.sqlstate == "25001") {
     error.hint =
@@ -53,11 +70,51 @@ Result<void> CheckRows(const JobOptions& options, long long rows) {
                "expect_rows_max.");
 }
 
+// The run that has done the statement of this due time: an earlier attempt whose COMMIT was not
+// answered, or whose daemon went away before it could tell.
+Task<Result<std::string>> ExecutedBy(JobContext& context) {
+  std::string sql(kExecutedSql);
+  PgValues values = {context.job, context.run_id};
+  auto rows = co_await context.db.Query(std::move(sql), std::move(values), kMarkTimeout);
+  if (!rows) co_return rows.error();
+  co_return rows->rows() == 0 ? std::string() : std::string(rows->Text(0, 0));
+}
+
+// With what the statement did, or not at all. In the state of the job: the run's own row is written
+// anew by whoever finds that its daemon is gone.
+Task<Result<void>> MarkExecuted(JobContext& context) {
+  std::string sql(kMarkSql);
+  PgValues values = {context.job, context.run_id};
+  auto marked = co_await context.db.Query(std::move(sql), std::move(values), kMarkTimeout);
+  if (!marked) co_return marked.error();
+  co_return Result<void>();
+}
+
+// The fence locks a row, which a transaction that only reads may not.
+Task<Result<void>> FenceThenReadOnly(JobContext& context) {
+  auto fenced = co_await context.control.Fence(context.db);
+  if (!fenced || !context.options.Switch("read_only")) co_return fenced;
+  auto done =
+      co_await context.db.Query("SET LOCAL transaction_read_only = on", PgValues(), kMarkTimeout);
+  if (!done) co_return done.error();
+  co_return Result<void>();
+}
+
 Task<Result<void>> InTransaction(JobContext& context, std::string sql, JobReport& report) {
   const Duration timeout = context.options.Duration("timeout");
+  const bool writes = !context.dry_run && !context.options.Switch("read_only");
   if (!context.dry_run) {
-    auto fenced = co_await context.control.Fence(context.db);
+    auto fenced = co_await FenceThenReadOnly(context);
     if (!fenced) co_return fenced;
+  }
+  if (writes) {
+    auto executed = co_await ExecutedBy(context);
+    if (!executed) co_return executed.error();
+    if (!executed->empty()) {
+      report.details["executed_by"] = *executed;
+      context.control.Note("run " + *executed + " has done the statement of this due time already");
+      co_return Result<void>();
+    }
   }
   auto done = co_await context.db.Query(std::move(sql), PgValues(), timeout + kMargin);
   if (!done) co_return WithSqlHint(done.error());
@@ -73,6 +130,7 @@ Task<Result<void>> InTransaction(JobContext& context, std::string sql, JobReport
   auto checked = CheckRows(context.options, rows);
   if (!checked) co_return checked;
   report.rows_done = rows;
+  if (writes) co_return co_await MarkExecuted(context);
   co_return Result<void>();
 }
 
@@ -82,7 +140,7 @@ Task<Result<void>> RunSql(JobContext& context, JobReport& report) {
   if (!allowed) co_return allowed;
   TransactionSettings settings(context.options.Duration("timeout"));
   settings.lock_timeout = context.options.Duration("lock_timeout");
-  settings.read_only = context.dry_run || context.options.Switch("read_only");
+  settings.read_only = context.dry_run;
   settings.local.emplace_back("search_path", SearchPath(context.options));
   if (context.dry_run) {
     report.plan.push_back("run one " + FirstWord(sql) + " statement in a transaction of its own");
@@ -146,7 +204,8 @@ constexpr std::array<JobOption, 7> kOptions = {{
     {.name = "search_path",
      .fallback = "pg_catalog",
      .help = "Where names without a schema are looked up. Whoever may create something in a schema "
-             "that is named here can have the statement run it with the rights of the jobs."},
+             "that is named here can have the statement run it with the rights of the jobs.",
+     .widens = true},
 }};
 
 }  // namespace

@@ -14,7 +14,8 @@ WITH ours AS (
                 'users', 'sessions', 'chat_sessions', 'messages', 'artifacts', 'tools_usage',
                 'google_drive_files', 'messages_archive']))
             OR (n.nspname = 'pgsteward' AND c.relname = ANY (ARRAY[
-                'lease', 'job_state', 'job_run', 'retention_hold', 'quarantine', 'remediation_log'])))
+                'lease', 'job_state', 'job_run', 'retention_hold', 'quarantine', 'remediation_log',
+                'proven_backup'])))
 ),
 objects AS (
     SELECT

@@ -49,5 +49,5 @@ GRANT USAGE ON SCHEMA pgsteward TO pgsteward_jobs;
 GRANT SELECT ON pgsteward.schema_version TO pgsteward_jobs;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     pgsteward.lease, pgsteward.job_state, pgsteward.job_run, pgsteward.retention_hold, pgsteward.quarantine,
-    pgsteward.remediation_log
+    pgsteward.remediation_log, pgsteward.proven_backup
 TO pgsteward_jobs;

@@ -7,7 +7,8 @@
 -- It copies the archive: the archive cannot be read or written until the end, and the disk needs room for
 -- both. A busy table stops it after 10 s, run it again then. What it does not know it does not lose: a view,
 -- a foreign key or a function's dependency on messages_archive other than messages_all makes the DROP at the
--- end fail, a trigger, a policy or a column of yours makes it refuse at the beginning.
+-- end fail; a trigger, a policy, a column, an index, a CHECK, storage parameters, statistics, a comment or a
+-- publication of yours makes it refuse at the beginning.
 --
 -- Afterwards job archive_partitions makes the months that are needed; without it message_archive fails for
 -- rows of a month that has no partition. There is no DEFAULT partition: it would have to be searched whenever a
@@ -46,6 +47,55 @@ BEGIN
     IF EXISTS (SELECT FROM pg_policy WHERE polrelid = archive)
         OR (SELECT relrowsecurity FROM pg_class WHERE oid = archive) THEN
         RAISE EXCEPTION 'messages_archive has row level security' USING HINT = 'Adapt this file to it.';
+    END IF;
+    -- What the new table would not have: whatever is there beyond what 1.2.0 made.
+    SELECT string_agg(own.what, ', ' ORDER BY own.what) INTO found
+    FROM (
+        SELECT 'index ' || indexrelid::regclass FROM pg_index
+        WHERE indrelid = archive AND (NOT indisvalid OR pg_get_indexdef(indexrelid) NOT IN (
+            'CREATE UNIQUE INDEX messages_archive_pkey ON public.messages_archive USING btree (id)',
+            'CREATE INDEX idx_messages_archive_session_created ON public.messages_archive USING btree (session_id, created_at)',
+            'CREATE INDEX idx_messages_archive_user_id ON public.messages_archive USING btree (user_id)',
+            'CREATE INDEX idx_messages_archive_created_id ON public.messages_archive USING btree (created_at, id)'))
+        UNION ALL
+        SELECT 'constraint ' || conname FROM pg_constraint
+        WHERE conrelid = archive AND contype NOT IN ('n', 't') AND pg_get_constraintdef(oid) NOT IN (
+            'PRIMARY KEY (id)',
+            'FOREIGN KEY (session_id) REFERENCES public.chat_sessions(id) ON DELETE CASCADE',
+            'FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE')
+        UNION ALL
+        SELECT 'storage parameters' FROM pg_class AS c LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid
+        WHERE c.oid = archive AND (c.reloptions IS NOT NULL OR t.reloptions IS NOT NULL)
+        UNION ALL
+        SELECT 'tablespace ' || spcname FROM pg_class JOIN pg_tablespace AS s ON s.oid = reltablespace
+        WHERE pg_class.oid = archive
+        UNION ALL
+        SELECT 'replica identity' FROM pg_class WHERE oid = archive AND relreplident <> 'd'
+        UNION ALL
+        SELECT 'comment' FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid = archive
+        UNION ALL
+        SELECT 'security label' FROM pg_seclabel WHERE classoid = 'pg_class'::regclass AND objoid = archive
+        UNION ALL
+        SELECT 'options of column ' || attname FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+        WHERE attrelid = archive AND attnum > 0 AND NOT attisdropped
+            AND (attoptions IS NOT NULL OR coalesce((to_jsonb(a) ->> 'attstattarget')::int, -1) >= 0
+                OR attstorage <> t.typstorage OR coalesce(to_jsonb(a) ->> 'attcompression', '') <> '')
+        UNION ALL
+        SELECT 'default of column ' || attname FROM pg_attribute
+        WHERE attrelid = archive AND attnum > 0 AND atthasdef AND attname <> 'archived_at'
+        UNION ALL
+        SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxrelid = archive
+        UNION ALL
+        SELECT 'publication ' || pubname FROM pg_publication_rel JOIN pg_publication AS p ON p.oid = prpubid
+        WHERE prrelid = archive
+        UNION ALL
+        SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = archive
+        UNION ALL
+        SELECT 'table ' || inhrelid::regclass || ' that inherits' FROM pg_inherits WHERE inhparent = archive
+    ) AS own (what);
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'messages_archive has what would be lost: %', found
+            USING HINT = 'Take it away and make it again afterwards, or adapt this file to it.';
     END IF;
     IF NOT isfinite(coalesce((SELECT min(created_at) FROM public.messages_archive), now()))
         OR NOT isfinite(coalesce((SELECT max(created_at) FROM public.messages_archive), now())) THEN

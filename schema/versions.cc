@@ -62,6 +62,7 @@ std::vector<SchemaVersion> StewardVersions() {
       Version(kSteward, "1.0.0", {"lease.sql", "jobs.sql", "retention.sql", "remediation.sql"},
               std::nullopt,
               {"lease", "job_state", "job_run", "retention_hold", "quarantine", "remediation_log"}),
+      Version(kSteward, "1.1.0", {"backups.sql"}, std::nullopt, {"proven_backup"}),
   };
 }
 

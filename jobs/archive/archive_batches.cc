@@ -15,25 +15,12 @@ constexpr int kMostQuarantined = 100;
 
 constexpr std::string_view kQuarantineSql = R"sql(
 INSERT INTO pgsteward.quarantine (target, row_id, job, run_id, reason)
-VALUES ('public.messages', $1, $2, $3::uuid,
-        CASE WHEN $4 <> '' THEN $4
-             WHEN EXISTS (SELECT FROM public.messages_archive AS a WHERE a.id::text = $1)
-             THEN 'the archive holds another message with this id'
-             ELSE 'the archive does not keep the message as it was written' END)
+VALUES ('public.messages', $1, $2, $3::uuid, $4)
 ON CONFLICT (target, row_id) DO NOTHING
 )sql";
 
 bool IsLockFailure(const Error& error) {
   return error.sqlstate == "55P03" || error.sqlstate == "40P01";
-}
-
-// Data, constraints, cardinality, limits (a text too long for an index), a trigger's own errors:
-// about rows, not about the statement.
-bool IsAboutRows(const Error& error) {
-  for (const std::string_view kind : {"21", "22", "23", "54", "P0"}) {
-    if (error.sqlstate.starts_with(kind)) return true;
-  }
-  return false;
 }
 
 std::uint64_t Sum(const PgResult& rows, int column) {
@@ -71,13 +58,15 @@ Task<Result<PgResult>> ArchiveBatches::Move(JobSession& db, BatchStart start, in
   values.emplace_back(context_.run_id);
   values.push_back(totals_.first);
   values.push_back(totals_.last);
-  co_return co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  values.emplace_back(shape_.catalog);
+  values.emplace_back(std::to_string(allowed()));
+  co_return co_await db.Query(std::move(sql), std::move(values), timeout_);
 }
 
 Task<Result<std::optional<ArchiveBatches::Row>>> ArchiveBatches::NextRow(JobSession& db) {
   std::string sql = SeenSql(shape_, cursor_ ? BatchStart::kAfter : BatchStart::kOldest);
   PgValues values = StartValues(1);
-  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  auto rows = co_await db.Query(std::move(sql), std::move(values), timeout_);
   if (!rows) co_return rows.error();
   std::optional<Row> row;
   if (rows->Integer(0, 0) == 1) {
@@ -94,7 +83,7 @@ Task<Result<BatchOutcome>> ArchiveBatches::SkipAll(JobSession& db, BatchStart st
   if (!undone) co_return undone.error();
   std::string sql = SeenSql(shape_, start);
   PgValues values = StartValues(size);
-  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  auto rows = co_await db.Query(std::move(sql), std::move(values), timeout_);
   if (!rows) co_return rows.error();
   BatchOutcome outcome;
   outcome.seen = rows->Integer(0, 0).value_or(0);
@@ -138,11 +127,6 @@ Task<Result<BatchOutcome>> ArchiveBatches::Run(JobSession& db, int size) {
 }
 
 Result<BatchOutcome> ArchiveBatches::Refused(const Error& error, int size) {
-  if (error.sqlstate == "23514" && shape_.partitioned) {
-    return Error(error.code, error.message, error.sqlstate,
-                 "Create the partitions of public.messages_archive for the months of the messages, "
-                 "or let the job do it: its role must own the table.");
-  }
   if (!IsAboutRows(error)) return error;
   refusal_ = "the server refused it: SQLSTATE " + error.sqlstate;
   // What a trigger says may quote the message.
@@ -154,6 +138,12 @@ Result<BatchOutcome> ArchiveBatches::Refused(const Error& error, int size) {
 }
 
 Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
+  if (!rows.Bool(0, kSameCatalog)) {
+    return Error(Errc::kQueryFailed,
+                 "public.messages or public.messages_archive has got other columns or triggers "
+                 "since the run began",
+                 {}, "Nothing of this batch was moved; the next run looks at the tables anew.");
+  }
   const auto count = [&](int column) { return rows.Integer(0, column).value_or(0); };
   BatchOutcome outcome;
   outcome.seen = count(kSeen);
@@ -168,15 +158,20 @@ Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
     next_cursor_ = single_;
   }
   // What left the one table is in the other, each row as it was, or nothing has happened.
-  outcome.mismatch = count(kMoved) != count(kStored) || count(kDoubled) != 0 ||
-                     rows.Text(0, kMovedSum) != rows.Text(0, kStoredSum);
+  const std::uint64_t moved_sum = Sum(rows, kMovedSum);
+  const std::uint64_t stored_sum = rows.IsNull(0, kStoredSum) ? moved_sum : Sum(rows, kStoredSum);
+  outcome.mismatch =
+      count(kMoved) != count(kStored) || count(kDoubled) != 0 || moved_sum != stored_sum;
   next_totals_.moved += count(kMoved);
   next_totals_.stored += count(kStored);
   next_totals_.fresh += count(kFresh);
-  if (!rewound_) next_totals_.held += count(kSeen) - count(kCandidates);
-  next_totals_.moved_sum += Sum(rows, kMovedSum);
-  next_totals_.stored_sum += Sum(rows, kStoredSum);
-  next_totals_.fresh_sum += Sum(rows, kFreshSum);
+  // Behind the limit of a run the rest was not asked about.
+  if (!rewound_ && count(kCandidates) < allowed()) {
+    next_totals_.held += count(kSeen) - count(kCandidates);
+  }
+  next_totals_.moved_sum += moved_sum;
+  next_totals_.stored_sum += stored_sum;
+  next_totals_.fresh_sum += stored_sum - Sum(rows, kStaleSum);
   next_totals_.first = Optional(rows, kFirst);
   next_totals_.last = Optional(rows, kLast);
   return outcome;
@@ -187,6 +182,24 @@ void ArchiveBatches::Committed() {
   totals_ = next_totals_;
 }
 
+// Only for the words of the reason: where it cannot be told in time it is false, and the message is
+// set aside all the same.
+Task<Result<bool>> ArchiveBatches::IsInArchive(JobSession& db) {
+  auto saved = co_await db.Query("SAVEPOINT reason", PgValues(), kTimeout);
+  if (!saved) co_return saved.error();
+  std::string sql =
+      "SELECT EXISTS (SELECT FROM public.messages_archive AS a WHERE a.id OPERATOR(pg_catalog.=) "
+      "$1::text::" +
+      shape_.id_type + ")";
+  PgValues values = {single_->id};
+  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  if (rows) co_return rows->Bool(0, 0);
+  if (!db.open()) co_return rows.error();
+  auto undone = co_await db.Query("ROLLBACK TO SAVEPOINT reason", PgValues(), kTimeout);
+  if (!undone) co_return undone.error();
+  co_return false;
+}
+
 Task<Result<void>> ArchiveBatches::Quarantine(JobSession& db) {
   if (++quarantined_ > kMostQuarantined) {
     co_return Error(Errc::kQueryFailed,
@@ -194,15 +207,18 @@ Task<Result<void>> ArchiveBatches::Quarantine(JobSession& db) {
                         " messages cannot be stored in the archive, the last one because: " +
                         (refusal_.empty() ? "it would not be what was written" : refusal_),
                     {},
-                    "Look at pgsteward.quarantine and at the triggers and keys of "
+                    "Look at pgsteward.quarantine and at the triggers, keys and partitions of "
                     "public.messages_archive.");
   }
+  std::string reason = refusal_;
+  if (reason.empty()) {
+    auto conflict = co_await IsInArchive(db);
+    if (!conflict) co_return conflict.error();
+    reason = *conflict ? "the archive holds another message with this id"
+                       : "the archive does not keep the message as it was written";
+  }
   std::string sql(kQuarantineSql);
-  PgValues values;
-  values.emplace_back(single_->id);
-  values.emplace_back(context_.job);
-  values.emplace_back(context_.run_id);
-  values.emplace_back(refusal_);
+  PgValues values = {single_->id, context_.job, context_.run_id, std::move(reason)};
   auto done = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   if (!done) co_return done.error();
   next_cursor_ = single_;

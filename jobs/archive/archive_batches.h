@@ -27,8 +27,14 @@ struct ArchiveTotals {
 
 class ArchiveBatches : public BatchWork {
  public:
-  ArchiveBatches(ArchiveShape shape, TriggerMode mode, std::string cutoff, JobContext& context)
-      : shape_(std::move(shape)), mode_(mode), cutoff_(std::move(cutoff)), context_(context) {}
+  // `timeout` is of a statement that looks for rows.
+  ArchiveBatches(ArchiveShape shape, TriggerMode mode, std::string cutoff, Duration timeout,
+                 JobContext& context)
+      : shape_(std::move(shape)),
+        mode_(mode),
+        cutoff_(std::move(cutoff)),
+        timeout_(timeout),
+        context_(context) {}
 
   Task<Result<BatchOutcome>> Run(JobSession& db, int size) override;
   void Committed() override;
@@ -46,6 +52,7 @@ class ArchiveBatches : public BatchWork {
   Task<Result<PgResult>> Move(JobSession& db, BatchStart start, int size);
   Task<Result<BatchOutcome>> SkipAll(JobSession& db, BatchStart start, int size);
   Task<Result<std::optional<Row>>> NextRow(JobSession& db);
+  Task<Result<bool>> IsInArchive(JobSession& db);
   Result<BatchOutcome> Judge(const PgResult& rows);
   Result<BatchOutcome> Refused(const Error& error, int size);
   PgValues StartValues(int size) const;
@@ -53,6 +60,7 @@ class ArchiveBatches : public BatchWork {
   ArchiveShape shape_;
   TriggerMode mode_;
   std::string cutoff_;
+  Duration timeout_;
   JobContext& context_;
 
   std::optional<Row> cursor_;

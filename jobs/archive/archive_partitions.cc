@@ -25,6 +25,9 @@ constexpr JobOption kOptions[] = {
     kAttemptsOption,
 };
 
+// Not beside a purge that takes months out, or jobs that move rows.
+constexpr std::string_view kGroups[] = {"heavy_io"};
+
 struct Wanted {
   ArchivePartitions archive;
   std::set<std::chrono::year_month> months;
@@ -43,9 +46,7 @@ Task<Result<Wanted>> ReadWanted(JobSession& db, const JobOptions& options) {
   if (!months) co_return months.error();
   wanted.months = MonthsFrom(wanted.archive.this_month, static_cast<int>(options.Integer("ahead")));
   wanted.months.insert(months->begin(), months->end());
-  std::vector<TimeRange> existing;
-  for (const ArchivePartition& each : wanted.archive.partitions) existing.push_back(each.range);
-  wanted.missing = PlanPartitions(wanted.months, existing, wanted.archive.names);
+  wanted.missing = PlanPartitions(wanted.months, wanted.archive.Ranges(), wanted.archive.names);
   co_return wanted;
 }
 
@@ -77,6 +78,10 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
     for (const PlannedPartition& each : wanted->missing) {
       report.plan.push_back("create public." + each.name + " for rows " + BoundsSql(each.range));
     }
+    for (const ArchivePartition& each : wanted->archive.detached) {
+      report.plan.push_back("nothing beside " + each.table +
+                            ", which a purge has detached: " + BoundsSql(each.range));
+    }
     if (wanted->missing.empty()) report.plan.emplace_back("every month has its partition");
     if (!wanted->missing.empty() && !wanted->archive.owned) {
       report.plan.emplace_back(
@@ -92,6 +97,11 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   auto done = co_await EnsurePartitions(context, wanted->months, policy, made);
   report.details["created"] = std::to_string(made.created.size());
   if (!done) co_return done;
+  if (!made.overlapping.empty()) {
+    report.status = RunStatus::kPartial;
+    report.reason =
+        "overlaps: public." + made.overlapping.front() + " would overlap with another partition";
+  }
   if (!made.stopped.empty()) {
     report.status = RunStatus::kPartial;
     report.reason = made.stopped;
@@ -117,6 +127,7 @@ const JobSpec kArchivePartitions = {
     .schedule = "@daily",
     .deadline = std::chrono::seconds(600),
     .options = kOptions,
+    .groups = kGroups,
     .run = &Run,
     .backlog = &Measure,
 };

@@ -1,6 +1,7 @@
 #include "jobs/archive/archive_plan.h"
 
 #include "jobs/archive/archive_statement.h"
+#include "jobs/archive/wanted_months.h"
 #include "jobs/cutoff.h"
 
 namespace pgsteward {
@@ -54,7 +55,7 @@ constexpr std::string_view kOddSql = R"sql(
 SELECT (SELECT count(*) FROM (SELECT FROM ONLY public.messages
                               WHERE created_at IS NULL LIMIT $1::bigint) AS n),
        (SELECT count(*) FROM (SELECT FROM ONLY public.messages
-                              WHERE created_at = '-infinity' LIMIT $1::bigint) AS n)
+                              WHERE created_at < '0001-01-01 00:00:00+00' LIMIT $1::bigint) AS n)
 )sql";
 
 std::string Messages(long long count) {
@@ -148,9 +149,18 @@ Task<Result<void>> Plan(JobContext& context, const ArchivePreflight& ready, JobR
   if (const auto null = odd->Integer(0, 0).value_or(0); null > 0) {
     plan.push_back("without created_at, never old: " + Messages(null));
   }
-  if (const auto infinite = odd->Integer(0, 1).value_or(0);
-      infinite > 0 && ready.shape.partitioned) {
-    plan.push_back("created at -infinity, fit into no partition and stay: " + Messages(infinite));
+  if (const auto before = odd->Integer(0, 1).value_or(0); before > 0 && ready.shape.partitioned) {
+    plan.push_back("created before the year 1, fit into no partition and stay: " +
+                   Messages(before));
+  }
+  if (ready.shape.partitioned) {
+    auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
+    if (!wanted) co_return wanted.error();
+    for (const PlannedPartition& each : wanted->missing) {
+      plan.push_back("create public." + each.name + " for rows " + BoundsSql(each.range));
+    }
+    auto possible = CheckWantedMonths(*wanted);
+    if (!possible) co_return possible;
   }
   AddFindings(ready, plan);
   report.details["expected_rows"] = std::to_string(old.expected());

@@ -64,7 +64,10 @@ void Note(const ArchivePartition& partition, const DropOutcome& outcome, Dropped
     return;  // to be deleted row by row as far as may be
   }
   dropped.untouchable.push_back(partition.range);
-  if (outcome.left == "depended_on") {
+  if (outcome.left == "overlaps") {
+    dropped.unfinished = "overlaps: " + partition.table +
+                         " is detached, must stay, and its months have another partition";
+  } else if (outcome.left == "depended_on") {
     dropped.unfinished = "depended_on: objects depend on " + partition.table;
   } else if (!outcome.left.empty() && outcome.left != "detached" && dropped.unfinished.empty()) {
     dropped.unfinished = "locked: " + partition.table + " is in use; the next run goes on with it";
@@ -73,14 +76,12 @@ void Note(const ArchivePartition& partition, const DropOutcome& outcome, Dropped
 
 // Pending ones first: before them no other partition can be detached. Then what is detached
 // already.
-std::vector<ArchivePartition> InOrder(const ArchivePartitions& archive,
-                                      std::vector<ArchivePartition> detached,
-                                      const PurgeScope& scope) {
+std::vector<ArchivePartition> InOrder(const ArchivePartitions& archive, const PurgeScope& scope) {
   std::vector<ArchivePartition> order;
   for (const ArchivePartition& each : archive.partitions) {
     if (each.pending) order.push_back(each);
   }
-  std::move(detached.begin(), detached.end(), std::back_inserter(order));
+  order.insert(order.end(), archive.detached.begin(), archive.detached.end());
   for (const ArchivePartition& each : archive.partitions) {
     if (!each.pending && IsWhollyExpired(each, archive, scope)) order.push_back(each);
   }
@@ -89,15 +90,13 @@ std::vector<ArchivePartition> InOrder(const ArchivePartitions& archive,
 
 Task<Result<void>> DropPartitions(JobContext& context, const ArchivePartitions& archive,
                                   const PurgeScope& scope, JobReport& report, Dropped& dropped) {
-  auto detached = co_await ReadDetached(context.db);
-  if (!detached) co_return detached.error();
   DropPolicy policy;
   // DETACH CONCURRENTLY came with 14, and wants no default partition.
   policy.detach = context.options.Text("method") == "detach" &&
                   context.db.server_version() >= 140000 && archive.Default() == nullptr;
   policy.lock_wait = context.options.Duration("lock_wait");
   policy.attempts = static_cast<int>(context.options.Integer("attempts"));
-  for (const ArchivePartition& each : InOrder(archive, std::move(*detached), scope)) {
+  for (const ArchivePartition& each : InOrder(archive, scope)) {
     auto outcome = co_await DropPartition(context, each, scope, policy);
     if (!outcome) co_return outcome.error();
     Note(each, *outcome, dropped);
@@ -147,6 +146,7 @@ Task<Result<void>> Purge(JobContext& context, const PurgeScope& scope,
     if (!triggers) co_return triggers.error();
     if (!triggers->empty()) policy.transaction.local.push_back(TriggerSearchPath());
     auto done = co_await RunInBatches(context, batches, policy, report);
+    if (batches.kept() > 0) report.details["kept"] = std::to_string(batches.kept());
     if (!done) co_return done;
   }
   if (report.status == RunStatus::kOk && !dropped.unfinished.empty()) {

@@ -309,6 +309,9 @@ ArchiveShape ShapeOf(const ArchiveFacts& facts) {
     if (!ColumnOf(facts.archive, column.name).generated) shape.written.push_back(column.name);
     if (!column.generated) shape.written_back.push_back(column.name);
   }
+  shape.catalog = facts.catalog;
+  shape.may_change_rows =
+      facts.archive_may_change_rows || shape.written.size() != shape.columns.size();
   shape.id_type = ColumnOf(facts.live, "id").type;
   shape.partitioned = facts.archive.kind == 'p';
   shape.conflict_target = {"id"};

@@ -9,9 +9,9 @@ namespace {
 
 // Of the row hashes, as an unsigned 64-bit number.
 std::string SumSql(const std::string& hash, const std::string& filter = {}) {
-  const std::string wrap = "18446744073709551616";
-  return "mod(mod(coalesce(sum(" + hash + ")" + filter + ", 0), " + wrap + ") + " + wrap + ", " +
-         wrap + ")::text";
+  const std::string wrap = "18446744073709551616::numeric";
+  return "pg_catalog.mod(pg_catalog.mod(coalesce(pg_catalog.sum(" + hash + ")" + filter +
+         ", 0::numeric), " + wrap + ") + " + wrap + ", " + wrap + ")::text";
 }
 
 std::string ScanSql(const ArchiveShape& shape, BatchStart start) {
@@ -20,7 +20,7 @@ std::string ScanSql(const ArchiveShape& shape, BatchStart start) {
   FROM ONLY public.messages AS m
   WHERE )sql" + OldSql(shape);
   const std::string id = "$3::text::" + shape.id_type;
-  if (start == BatchStart::kOnly) sql += " AND m.id = " + id;
+  if (start == BatchStart::kOnly) sql += " AND m.id OPERATOR(pg_catalog.=) " + id;
   if (start == BatchStart::kAfter)
     sql += " AND (m.created_at, m.id) > ($4::timestamptz, " + id + ")";
   // Each parameter must be spoken of, or the server does not know its type.
@@ -61,20 +61,27 @@ Parents LockParents(TriggerMode mode) {
   return parents;
 }
 
+// Hashing a row takes as long as writing it. Where nothing can have come between, a row that is
+// stored is the one that was given, and its hash is known.
+std::string StoredHashSql(const ArchiveShape& shape, const std::string& fresh) {
+  const std::string hash = RowHashSql(shape, "a");
+  return shape.may_change_rows ? hash : "CASE WHEN NOT (" + fresh + ") THEN " + hash + " END";
+}
+
 // The same id under another created_at: a key of (id, created_at) does not notice.
 std::string DoubledSql(const ArchiveShape& shape) {
   if (shape.conflict_target.size() == 1) return "0";
   return R"sql((SELECT count(*) FROM moved AS m WHERE EXISTS (
      SELECT FROM public.messages_archive AS a
-     WHERE a.id = m.id AND a.created_at <> m.created_at)))sql";
+     WHERE a.id OPERATOR(pg_catalog.=) m.id AND a.created_at <> m.created_at)))sql";
 }
 
 }  // namespace
 
 std::string OldSql(const ArchiveShape& shape) {
   std::string sql = "m.created_at < $1::timestamptz";
-  // No month has a partition for it.
-  if (shape.partitioned) sql += " AND m.created_at > '-infinity'";
+  // No month before that has a partition.
+  if (shape.partitioned) sql += " AND m.created_at >= '0001-01-01 00:00:00+00'::timestamptz";
   return sql;
 }
 
@@ -89,9 +96,13 @@ std::string QuarantinedSql() {
             WHERE q.target = 'public.messages' AND q.row_id = m.id::text))sql";
 }
 
+std::vector<std::pair<std::string, std::string>> RowTextSettings() {
+  return {{"extra_float_digits", "1"}, {"bytea_output", "hex"}};
+}
+
 std::string RowHashSql(const ArchiveShape& shape, const std::string& alias) {
-  return "hashtextextended(ROW(" + IdentifierList(shape.columns, alias + ".") +
-         ")::text COLLATE \"C\", 0)";
+  return "pg_catalog.hashtextextended(ROW(" + IdentifierList(shape.columns, alias + ".") +
+         ")::text COLLATE \"C\", 0::bigint)";
 }
 
 std::string SameRowSql(const ArchiveShape& shape, const std::string& one,
@@ -116,7 +127,8 @@ std::string MoveSql(const ArchiveShape& shape, TriggerMode mode, BatchStart star
       shape.has_archive_run ? "a.archive_run IS NOT DISTINCT FROM $5::uuid" : "true";
   std::string sql = "WITH scan AS MATERIALIZED (" + ScanSql(shape, start) + "\n),";
   sql += " cand AS MATERIALIZED (\n  SELECT m.* FROM scan AS m WHERE NOT " + KeptSql() +
-         " AND NOT " + QuarantinedSql() + "\n), " + parents.with;
+         " AND NOT " + QuarantinedSql() + "\n  ORDER BY m.created_at, m.id LIMIT $9::bigint\n), " +
+         parents.with;
   // A row that was changed since the statement began is locked in its new version, which this
   // statement's snapshot does not see: it is not deleted, and its turn comes in the next pass.
   sql += R"sql(held AS MATERIALIZED (
@@ -136,19 +148,20 @@ std::string MoveSql(const ArchiveShape& shape, TriggerMode mode, BatchStart star
     WHERE )sql" +
          SameRowSql(shape, "a", "excluded") + R"sql(
   RETURNING )sql" +
-         RowHashSql(shape, "a") + " AS hash, " + fresh + R"sql( AS fresh
+         StoredHashSql(shape, fresh) + " AS hash, " + fresh + R"sql( AS fresh
 )
 SELECT (SELECT count(*) FROM scan), (SELECT count(*) FROM cand), o.count, i.count, i.fresh, )sql" +
          DoubledSql(shape) + R"sql(,
-  o.hash, i.hash, i.fresh_hash,
+  o.hash, i.hash, i.stale_hash,
   least(o.first, $6::timestamptz)::text, greatest(o.last, $7::timestamptz)::text,
-  l.id::text, l.created_at::text, $5::uuid
+  l.id::text, l.created_at::text, )sql" +
+         CatalogSql() + R"sql( = $8::text, $5::uuid
 FROM (SELECT count(*), min(m.created_at) AS first, max(m.created_at) AS last,
              )sql" +
          SumSql(RowHashSql(shape, "m")) + R"sql( AS hash FROM moved AS m) AS o
 CROSS JOIN (SELECT count(*), count(*) FILTER (WHERE fresh) AS fresh, )sql" +
-         SumSql("hash") + " AS hash,\n             " + SumSql("hash", " FILTER (WHERE fresh)") +
-         R"sql( AS fresh_hash FROM stored) AS i
+         (shape.may_change_rows ? SumSql("hash") : "NULL") + " AS hash,\n             " +
+         SumSql("hash", " FILTER (WHERE NOT fresh)") + R"sql( AS stale_hash FROM stored) AS i
 LEFT JOIN (SELECT id, created_at FROM scan ORDER BY created_at DESC, id DESC LIMIT 1) AS l ON true
 )sql";
   return sql;

@@ -49,12 +49,42 @@ LEFT JOIN pg_partitioned_table AS p ON p.partrelid = c.oid
 WHERE n.nspname = 'public' AND c.relname IN ('messages', 'messages_archive')
 )sql";
 
+// A column in one line. With nothing that is found by a search path, which is the triggers' in the
+// transactions that move rows: so no names of types either.
+constexpr std::string_view kColumnLine =
+    "pg_catalog.format('%s %s %s %s %s'::text, c.relname, a.attname, a.atttypid, a.atttypmod, "
+    "a.attgenerated)";
+
+// Once for a trigger that all partitions have. Of tgtype bit 0 is FOR EACH ROW, 1 BEFORE, 2 INSERT,
+// 4 UPDATE, which ON CONFLICT does.
+constexpr std::string_view kTriggersSql = R"sql((
+  SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%s %s %s'::text, t.tgname, t.tgenabled, t.tgtype), E'\n'::text)
+  FROM pg_catalog.pg_trigger AS t
+  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+  WHERE NOT t.tgisinternal AND c.oid IN (
+    SELECT r.oid FROM pg_catalog.pg_class AS r
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
+    WHERE n.nspname = 'public' AND r.relname = 'messages_archive'
+    UNION ALL
+    SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+    JOIN pg_catalog.pg_class AS r ON r.oid = i.inhparent
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
+    WHERE n.nspname = 'public' AND r.relname = 'messages_archive')))sql";
+
+constexpr std::string_view kChangesSql = R"sql(,
+  EXISTS (SELECT FROM pg_trigger AS t
+          WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0
+            AND (t.tgrelid = to_regclass('public.messages_archive')
+                 OR t.tgrelid IN (SELECT relid FROM pg_partition_tree('public.messages_archive'))))
+  OR EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = to_regclass('public.messages_archive'))
+)sql";
+
 constexpr std::string_view kColumnsSql = R"sql(
 SELECT c.relname = 'messages_archive', a.attname, format_type(a.atttypid, a.atttypmod),
        a.attnotnull, a.attgenerated <> '', a.atthasdef OR a.attidentity <> '',
        has_column_privilege(c.oid, a.attnum, 'SELECT'),
        has_column_privilege(c.oid, a.attnum, 'INSERT'),
-       has_column_privilege(c.oid, a.attnum, 'UPDATE')
+       has_column_privilege(c.oid, a.attnum, 'UPDATE'), LINE
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -137,6 +167,7 @@ void TakeColumns(const PgResult& rows, ArchiveFacts& facts) {
     column.can_insert = rows.Bool(row, 7);
     column.can_update = rows.Bool(row, 8);
     TableOf(facts, rows, row).columns.push_back(std::move(column));
+    facts.catalog += (row > 0 ? "\n" : "") + std::string(rows.Text(row, 9));
   }
 }
 
@@ -190,6 +221,18 @@ bool TableFacts::HasWalkable(const std::vector<std::string>& keys) const {
   });
 }
 
+std::string CatalogSql() {
+  return "coalesce((SELECT pg_catalog.string_agg(" + std::string(kColumnLine) + R"sql(, E'\n'::text
+          ORDER BY c.relname, a.attnum)
+   FROM pg_catalog.pg_class AS c
+   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+   JOIN pg_catalog.pg_attribute AS a
+     ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+   WHERE n.nspname = 'public' AND c.relname IN ('messages', 'messages_archive')) || E'\n--\n'::text ||
+  coalesce()sql" +
+         std::string(kTriggersSql) + ", ''::text), ''::text)";
+}
+
 Task<Result<ArchiveFacts>> ReadArchiveFacts(Database& db) {
   ArchiveFacts facts;
   std::string sql(kServerSql);
@@ -205,9 +248,19 @@ Task<Result<ArchiveFacts>> ReadArchiveFacts(Database& db) {
   TakeTables(*tables, facts);
 
   sql = kColumnsSql;
+  constexpr std::string_view kLine = "LINE";
+  sql.replace(sql.find(kLine), kLine.size(), kColumnLine);
   auto columns = co_await db.Query(std::move(sql), PgValues(), kTimeout);
   if (!columns) co_return columns.error();
   TakeColumns(*columns, facts);
+
+  if (facts.live.exists && facts.archive.exists) {
+    sql = "SELECT coalesce(" + std::string(kTriggersSql) + ", '')" + std::string(kChangesSql);
+    auto changes = co_await db.Query(std::move(sql), PgValues(), kTimeout);
+    if (!changes) co_return changes.error();
+    facts.catalog += "\n--\n" + std::string(changes->Text(0, 0));
+    facts.archive_may_change_rows = changes->Bool(0, 1);
+  }
 
   sql = kIndexesSql;
   auto indexes = co_await db.Query(std::move(sql), PgValues(), kTimeout);

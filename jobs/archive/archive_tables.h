@@ -83,9 +83,18 @@ struct ArchiveFacts {
   bool can_lock_users = false;
   TableFacts live;
   TableFacts archive;
+  // A trigger or rule of the archive, or of a partition, may store another row than it was given.
+  bool archive_may_change_rows = false;
+  // All columns of both and the triggers of the archive, in one text: see CatalogSql().
+  std::string catalog;
 };
 
 Task<Result<ArchiveFacts>> ReadArchiveFacts(Database& db);
+
+// An SQL expression: ArchiveFacts::catalog as the tables are now. In a statement that names both
+// tables, and so locks them before it takes its snapshot, it tells whether its column lists are
+// still all there is, and whether the archive still keeps what it is given.
+std::string CatalogSql();
 
 struct ShapeFinding {
   std::string text;  // lower case, without full stop
@@ -116,6 +125,9 @@ struct ArchiveShape {
   bool partitioned = false;
   bool has_archived_at = false;
   bool has_archive_run = false;
+  // What is read back from the archive may differ from what was written, row by row.
+  bool may_change_rows = false;
+  std::string catalog;  // ArchiveFacts::catalog
 };
 ArchiveShape ShapeOf(const ArchiveFacts& facts);
 

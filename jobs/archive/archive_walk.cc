@@ -13,7 +13,7 @@ constexpr std::string_view kScanned =
 
 }  // namespace
 
-std::string ArchiveWalk::Sql(std::string_view only, std::string_view filter) const {
+std::string ArchiveWalk::Sql(std::string_view only, std::string_view filter, long long most) const {
   const std::string bounds(kBounds);
   std::string sql =
       "WITH scan AS MATERIALIZED (\n"
@@ -26,6 +26,9 @@ std::string ArchiveWalk::Sql(std::string_view only, std::string_view filter) con
       "\n ORDER BY m.created_at, m.id LIMIT $4::bigint),\n"
       "chosen AS MATERIALIZED (SELECT m.t, m.c, m.id FROM scan AS m";
   if (!filter.empty()) sql += " WHERE " + std::string(filter);
+  if (most < std::numeric_limits<long long>::max()) {
+    sql += " ORDER BY m.created_at, m.id LIMIT " + std::to_string(most);
+  }
   // A ctid is one row of one partition, not of the whole table.
   sql +=
       "),\n"

@@ -1,6 +1,7 @@
 // Walking the archive in the order of (created_at, id), a bounded piece of it at a time.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -19,11 +20,12 @@ class ArchiveWalk {
   // Statement text "WITH scan AS (...), locked AS (...)", to be followed by what is done with the
   // rows of `locked` (table oid t, ctid c, id, created_at); LockedSql() names them in a WHERE.
   //   scan    the next `size` rows of the walk of which `only` holds: a condition for an index
-  //   chosen  those of them of which `filter` holds
+  //   chosen  those of them of which `filter` holds, the first `most`
   //   locked  those of them that nobody else holds
   // A long stretch without a chosen row so costs a batch and no endless statement. The conditions
   // speak of the row as m; their parameters begin at $5.
-  std::string Sql(std::string_view only, std::string_view filter) const;
+  std::string Sql(std::string_view only, std::string_view filter,
+                  long long most = std::numeric_limits<long long>::max()) const;
   // "m.ctid = ...": the row m of public.messages_archive is one of `locked`.
   static std::string LockedSql();
   // Columns of the last SELECT: seen, chosen, locked, the last row's created_at and id.

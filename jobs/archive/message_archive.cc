@@ -7,7 +7,7 @@
 #include "jobs/archive/archive_options.h"
 #include "jobs/archive/archive_plan.h"
 #include "jobs/archive/archive_preflight.h"
-#include "jobs/archive/partitions.h"
+#include "jobs/archive/wanted_months.h"
 #include "jobs/vacuum.h"
 
 namespace pgsteward {
@@ -43,7 +43,7 @@ constexpr JobOption kOptions[] = {
      .kind = OptionKind::kInteger,
      .fallback = "0",
      .help = "Milliseconds that a batch should take; 0 is 8 in trigger mode respect, where others "
-             "may wait that long, and 50 in the others.",
+             "may wait that long, 150 in guard, where nobody waits, and 50 in the others.",
      .least = 0,
      .most = 10'000},
     {.name = "nice",
@@ -97,8 +97,9 @@ Task<Result<void>> VacuumMessages(JobContext& context, bool analyze, JobReport& 
 
 class ArchiveWork : public ArchiveBatches {
  public:
-  ArchiveWork(const ArchivePreflight& ready, JobContext& context, JobReport& report)
-      : ArchiveBatches(ready.shape, ready.triggers.mode, ready.cutoff, context),
+  ArchiveWork(const ArchivePreflight& ready, Duration timeout, JobContext& context,
+              JobReport& report)
+      : ArchiveBatches(ready.shape, ready.triggers.mode, ready.cutoff, timeout, context),
         report_(report),
         vacuum_every_(context.options.Switch("vacuum") && ready.can_maintain
                           ? context.options.Integer("vacuum_every")
@@ -124,7 +125,8 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
   long long target = options.Integer("batch_target_ms");
   // In mode respect the chats of a batch are locked until it ends: that is how long others may
   // wait.
-  if (target == 0) target = respect ? 8 : 50;
+  // In mode guard nobody waits for them, and each costs a fence and a COMMIT.
+  if (target == 0) target = respect ? 8 : ready.triggers.mode == TriggerMode::kGuard ? 150 : 50;
   policy.pacing.target = std::chrono::milliseconds(target);
   policy.pacing.first = static_cast<int>(options.Integer("batch_rows"));
   policy.pacing.most =
@@ -139,9 +141,7 @@ BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
   policy.transaction.lock_timeout = std::chrono::milliseconds(100);
   policy.transaction.timeout = ready.walkable ? std::chrono::seconds(5) : std::chrono::seconds(60);
   policy.transaction.local = TriggerSettings(ready.triggers);
-  // Rows are compared and summed up as text.
-  policy.transaction.local.emplace_back("extra_float_digits", "1");
-  policy.transaction.local.emplace_back("bytea_output", "hex");
+  for (auto& setting : RowTextSettings()) policy.transaction.local.push_back(std::move(setting));
   return policy;
 }
 
@@ -160,7 +160,7 @@ Task<Result<PgResult>> ReadStored(JobContext& context, const ArchivePreflight& r
                                   const ArchiveTotals& totals) {
   TransactionSettings settings(kVerifyTimeout);
   settings.read_only = true;
-  settings.local = {{"extra_float_digits", "1"}, {"bytea_output", "hex"}};
+  settings.local = RowTextSettings();
   auto begun = co_await context.db.Begin(settings);
   if (!begun) co_return begun.error();
   std::string sql = VerifySql(ready.shape);
@@ -211,23 +211,38 @@ Task<Result<void>> Finish(JobContext& context, const ArchivePreflight& ready,
   const bool analyze = context.options.Switch("analyze");
   auto vacuumed = co_await VacuumMessages(context, analyze, report);
   if (!vacuumed || !analyze) co_return vacuumed;
-  auto analyzed = co_await context.db.Alone("ANALYZE public.messages_archive", kVerifyTimeout);
-  if (!analyzed) context.control.Note("analyze: " + analyzed.error().message);
+  VacuumOptions options(true);
+  options.vacuum = false;
+  options.timeout = kVerifyTimeout;
+  std::string archive(kArchiveTable);
+  auto analyzed = co_await VacuumTable(context, std::move(archive), options);
+  report.details["analyze"] = analyzed ? "done" : "not done: " + analyzed.error().message;
+  if (analyzed) co_return analyzed;
+  if (analyzed.error().code == Errc::kConnectionLost) co_return analyzed;
+  context.control.Note("analyze: " + analyzed.error().message);
   co_return Result<void>();
 }
 
-// The months of all messages: each of them will be old one day.
-Task<Result<std::string>> PreparePartitions(JobContext& context) {
-  auto archive = co_await ReadPartitions(context.db);
-  if (!archive) co_return archive.error();
-  auto months = co_await MonthsOfMessages(context.db);
-  if (!months) co_return months.error();
-  months->merge(MonthsFrom(archive->this_month, 2));
-  PartitionsMade made;
+// Without the months of what is old already there is nothing to begin with; the others are a
+// service, because each of them will be old one day. Why the run must end, or empty.
+Task<Result<std::string>> PreparePartitions(JobContext& context, const ArchivePreflight& ready) {
+  auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
+  if (!wanted) co_return wanted.error();
+  auto checked = CheckWantedMonths(*wanted);
+  if (!checked) co_return checked.error();
   PartitionPolicy policy;
-  auto done = co_await EnsurePartitions(context, *months, policy, made);
+  PartitionsMade made;
+  auto done = co_await EnsurePartitions(context, wanted->old, policy, made);
   if (!done) co_return done.error();
-  co_return made.stopped;
+  if (!made.overlapping.empty()) co_return OverlapError(made.overlapping.front());
+  if (!made.stopped.empty()) co_return made.stopped;
+  PartitionsMade later;
+  auto ahead = co_await EnsurePartitions(context, wanted->young, policy, later);
+  if (ahead) co_return std::string();
+  const Error& error = ahead.error();
+  if (error.code == Errc::kBusy || !context.db.open()) co_return error;
+  context.control.Note("months that are not old yet lack a partition: " + error.message);
+  co_return std::string();
 }
 
 Task<Result<void>> Run(JobContext& context, JobReport& report) {
@@ -242,7 +257,7 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   for (const ShapeFinding& warning : ready->warnings) context.control.Note(warning.text);
   context.control.Note(ready->triggers.explanation.front());
   if (ready->shape.partitioned) {
-    auto stopped = co_await PreparePartitions(context);
+    auto stopped = co_await PreparePartitions(context, *ready);
     if (!stopped) co_return stopped.error();
     if (!stopped->empty()) {
       report.status = RunStatus::kPartial;
@@ -250,8 +265,8 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
       co_return Result<void>();
     }
   }
-  ArchiveWork work(*ready, context, report);
   BatchPolicy policy = Policy(context.options, *ready);
+  ArchiveWork work(*ready, policy.transaction.timeout, context, report);
   auto moved = co_await RunInBatches(context, work, std::move(policy), report);
   AddTotals(work.totals(), report);
   if (!moved) co_return moved;

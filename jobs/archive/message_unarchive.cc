@@ -1,6 +1,9 @@
 #include "jobs/archive/archive_options.h"
+#include "jobs/archive/archive_statement.h"
 #include "jobs/archive/holds.h"
 #include "jobs/archive/purge_batches.h"
+#include "jobs/archive/purge_plan.h"
+#include "jobs/archive/trigger_mode.h"
 #include "jobs/archive/unarchive_batches.h"
 
 namespace pgsteward {
@@ -10,7 +13,7 @@ namespace {
 constexpr Duration kTimeout = std::chrono::seconds(60);
 constexpr Duration kCountTimeout = std::chrono::minutes(10);
 
-constexpr std::string_view kTriggerModes[] = {"guard", "respect"};
+constexpr std::string_view kModes[] = {"guard", "respect"};
 constexpr std::string_view kArguments[] = {"chat", "user", "run", "from", "to", "until", "reason"};
 constexpr std::string_view kGroups[] = {"heavy_io"};
 
@@ -19,19 +22,10 @@ constexpr JobOption kOptions[] = {
      .kind = OptionKind::kWord,
      .fallback = "guard",
      .help = "guard: leave message_count and updated_at of the chats; respect: let triggers fire.",
-     .words = kTriggerModes},
+     .words = kModes},
     kTargetMsOption,
     kNiceOption,
 };
-
-// Enabled ones that fire for a new message, and whether pgsteward.archiving stops them.
-constexpr std::string_view kTriggersSql = R"sql(
-SELECT t.tgname, coalesce(strpos(pg_get_triggerdef(t.oid), 'pgsteward.archiving') > 0, false)
-FROM pg_trigger AS t
-WHERE t.tgrelid = 'public.messages'::regclass AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-    AND t.tgtype & 4 <> 0
-ORDER BY 1
-)sql";
 
 constexpr std::string_view kHoldUserSql = R"sql(
 INSERT INTO pgsteward.retention_hold (user_id, until, reason)
@@ -48,13 +42,14 @@ RETURNING 1
 
 // "" when nothing of the hub notices that messages come back.
 Task<Result<std::string>> TriggerEffect(Database& db, bool guard) {
-  std::string sql(kTriggersSql);
-  auto rows = co_await db.Query(std::move(sql), PgValues(), kTimeout);
-  if (!rows) co_return rows.error();
+  auto facts = co_await ReadTriggers(db);
+  if (!facts) co_return facts.error();
   std::string names;
-  for (int row = 0; row < rows->rows(); ++row) {
-    if (guard && rows->Bool(row, 1)) continue;
-    names += (names.empty() ? "" : ", ") + std::string(rows->Text(row, 0));
+  for (const TriggerFact& trigger : facts->triggers) {
+    const bool runs = trigger.enabled == 'O' || trigger.enabled == 'A';
+    if (trigger.table != "messages" || !trigger.on_insert || !runs) continue;
+    if (guard && trigger.guarded) continue;
+    names += (names.empty() ? "" : ", ") + trigger.name;
   }
   if (names.empty()) co_return names;
   co_return "triggers fire for each message: " + names +
@@ -161,6 +156,8 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   auto effect = co_await TriggerEffect(context.db, guard);
   if (!effect) co_return effect.error();
   if (!effect->empty()) report.details["triggers"] = *effect;
+  auto leaving = co_await DeleteTriggers(context.db);
+  if (!leaving) co_return leaving.error();
 
   BatchPolicy policy = ArchiveBatchPolicy(context.options);
   policy.transaction.timeout = kTimeout;
@@ -169,7 +166,10 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   if (!*held) co_return Result<void>();
   if (guard) policy.transaction.local.emplace_back("pgsteward.archiving", "on");
   // The documented trigger names chat_sessions without its schema.
-  if (!effect->empty()) policy.transaction.local.push_back(TriggerSearchPath());
+  if (!effect->empty() || !leaving->empty()) {
+    policy.transaction.local.push_back(TriggerSearchPath());
+  }
+  for (auto& setting : RowTextSettings()) policy.transaction.local.push_back(std::move(setting));
   UnarchiveBatches batches(*scope, context.job, context.run_id);
   auto done = co_await RunInBatches(context, batches, policy, report);
   report.details["checksum"] = batches.Checksum();

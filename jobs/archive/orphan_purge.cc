@@ -17,7 +17,7 @@ constexpr JobOption kOptions[] = {
     {.name = "max_rows",
      .kind = OptionKind::kInteger,
      .fallback = "0",
-     .help = "Rows that one run looks at and deletes in batches at most; 0 is no limit.",
+     .help = "Rows that one run deletes at most; 0 is no limit.",
      .least = 0},
     kTargetMsOption,
     kNiceOption,
@@ -33,6 +33,10 @@ std::string UserGoneSql() {
 std::string OrphanSql() { return "(" + ChatGoneSql() + " OR " + UserGoneSql() + ")"; }
 
 // In the middle of a restore everything is an orphan.
+constexpr std::string_view kHasParents =
+    "(SELECT EXISTS (SELECT FROM public.chat_sessions) AND EXISTS (SELECT FROM public.users))";
+constexpr char kNoParents[] =
+    "no_parents: public.users or public.chat_sessions is empty, so everything would be an orphan";
 constexpr std::string_view kParentsSql = R"sql(
 SELECT EXISTS (SELECT FROM public.chat_sessions) AND EXISTS (SELECT FROM public.users),
        EXISTS (SELECT FROM public.messages_archive)
@@ -58,15 +62,20 @@ class OrphanBatches : public BatchWork {
   OrphanBatches() : walk_("-infinity", "infinity", ", m.session_id, m.user_id") {}
 
   Task<Result<BatchOutcome>> Run(JobSession& db, int size) override {
-    std::string sql = walk_.Sql("", OrphanSql() + " AND NOT " + HeldSql("m"));
+    // A restore may begin in mid-run.
+    const std::string parents(kHasParents);
+    const std::string filter = parents + " AND " + OrphanSql() + " AND NOT " + HeldSql("m");
+    std::string sql = walk_.Sql("", filter, allowed());
     sql += ",\ngone AS (DELETE FROM public.messages_archive AS m WHERE " +
            ArchiveWalk::LockedSql() + " RETURNING 1)\nSELECT ";
     sql += ArchiveWalk::CountsSql();
-    sql += ", (SELECT count(*) FROM gone)";
+    sql += ", (SELECT count(*) FROM gone), " + parents;
     PgValues values = walk_.Values(size);
     auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
     if (!rows) co_return rows.error();
     BatchOutcome outcome;
+    no_parents_ = !rows->Bool(0, 6);
+    if (no_parents_) co_return outcome;
     outcome.seen = rows->Integer(0, 0).value_or(0);
     outcome.skipped = rows->Integer(0, 1).value_or(0) - rows->Integer(0, 5).value_or(0);
     outcome.done = rows->Integer(0, 5).value_or(0);
@@ -79,11 +88,14 @@ class OrphanBatches : public BatchWork {
     co_return Error(Errc::kQueryFailed, "a row that is only deleted needs no quarantine");
   }
   void Rewind() override { walk_.Rewind(); }
+  // The last batch found users or chats empty: the run has ended there.
+  bool no_parents() const { return no_parents_; }
 
  private:
   ArchiveWalk walk_;
   std::string last_at_;
   std::string last_id_;
+  bool no_parents_ = false;
 };
 
 Task<Result<void>> Plan(JobContext& context, JobReport& report) {
@@ -127,9 +139,7 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   if (!parents) co_return parents.error();
   if (!parents->Bool(0, 0) && parents->Bool(0, 1)) {
     report.status = RunStatus::kSkipped;
-    report.reason =
-        "no_parents: public.users or public.chat_sessions is empty, so everything "
-        "would be an orphan";
+    report.reason = kNoParents;
     report.plan.push_back("would not begin: " + report.reason);
     co_return Result<void>();
   }
@@ -137,7 +147,12 @@ Task<Result<void>> Run(JobContext& context, JobReport& report) {
   OrphanBatches batches;
   BatchPolicy policy = ArchiveBatchPolicy(context.options);
   policy.most_rows = context.options.Integer("max_rows");
-  co_return co_await RunInBatches(context, batches, policy, report);
+  auto done = co_await RunInBatches(context, batches, policy, report);
+  if (batches.no_parents()) {
+    report.status = RunStatus::kPartial;
+    report.reason = kNoParents;
+  }
+  co_return done;
 }
 
 // How long they have been orphans nobody has written down.

@@ -12,7 +12,7 @@ namespace pgsteward {
 namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(30);
-// Of reading a whole partition.
+// Of reading a whole partition, which nobody waits for.
 constexpr Duration kReadTimeout = std::chrono::minutes(10);
 
 constexpr std::string_view kMark = "pgsteward: purging from ";
@@ -41,6 +41,37 @@ WHERE a.oid = to_regclass('public.messages_archive') AND a.relkind = 'p'
     AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
     AND starts_with(obj_description(c.oid, 'pg_class'), 'pgsteward: purging from ')
 ORDER BY 2
+)sql";
+
+// What does not go with the table: views, keys of other tables, columns of its row type. What a
+// table has of its own depends on it as well: conditions of triggers, checks, policies.
+constexpr std::string_view kDependedSql = R"sql(
+SELECT EXISTS (
+  SELECT FROM pg_class AS c
+  JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                      OR d.refclassid = 'pg_type'::regclass AND d.refobjid = c.reltype
+  WHERE c.oid = $1::oid AND d.deptype = 'n'
+    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE d.classid = 'pg_constraint'::regclass
+                    AND k.oid = d.objid AND k.conrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_attrdef AS k WHERE d.classid = 'pg_attrdef'::regclass
+                    AND k.oid = d.objid AND k.adrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_trigger AS k WHERE d.classid = 'pg_trigger'::regclass
+                    AND k.oid = d.objid AND k.tgrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_policy AS k WHERE d.classid = 'pg_policy'::regclass
+                    AND k.oid = d.objid AND k.polrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_rewrite AS k WHERE d.classid = 'pg_rewrite'::regclass
+                    AND k.oid = d.objid AND k.ev_class = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_statistic_ext AS k WHERE d.classid = 'pg_statistic_ext'::regclass
+                    AND k.oid = d.objid AND k.stxrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_index AS k WHERE d.classid = 'pg_class'::regclass
+                    AND k.indexrelid = d.objid AND k.indrelid = c.oid))
+)sql";
+
+// Before it is examined: from which transaction on changes are news, and all holds in one text.
+constexpr std::string_view kMomentSql = R"sql(
+SELECT txid_snapshot_xmin(txid_current_snapshot())::text,
+       (SELECT count(*) || ' ' || coalesce(sum(hashtextextended(h::text, 0)), 0)
+        FROM pgsteward.retention_hold AS h)
 )sql";
 
 // In front of the owner's own comment, which comes back when the partition stays.
@@ -77,6 +108,21 @@ std::string CommentSql(const std::string& table, const std::string& comment) {
 std::string WhyLeft(const PartitionRows& rows) {
   if (rows.held > 0) return "held";
   return rows.uncovered > 0 ? "uncovered" : "young";
+}
+
+struct Moment {
+  std::string xmin;
+  std::string holds;
+};
+
+Task<Result<Moment>> ReadMoment(Database& db) {
+  std::string sql(kMomentSql);
+  auto rows = co_await db.Query(std::move(sql), PgValues(), kTimeout);
+  if (!rows) co_return rows.error();
+  Moment moment;
+  moment.xmin = rows->Text(0, 0);
+  moment.holds = rows->Text(0, 1);
+  co_return moment;
 }
 
 // One partition on its way out.
@@ -120,7 +166,7 @@ class Dropping {
   }
 
   Task<Result<void>> BeginFenced() {
-    TransactionSettings settings(kReadTimeout);
+    TransactionSettings settings(kTimeout);
     settings.lock_timeout = policy_.lock_wait;
     auto begun = co_await db_.Begin(settings);
     if (!begun) co_return begun;
@@ -142,8 +188,23 @@ class Dropping {
     co_return Result<void>();
   }
 
+  // Reads all of it, without a lock that anybody could wait for, once for the run: later only what
+  // has changed since.
+  Task<Result<void>> Examine() {
+    if (rows_) co_return Result<void>();
+    auto moment = co_await ReadMoment(db_);
+    if (!moment) co_return moment.error();
+    auto rows = co_await ExaminePartition(db_, partition_.table, scope_);
+    if (!rows) co_return rows.error();
+    moment_ = std::move(*moment);
+    rows_ = *rows;
+    co_return Result<void>();
+  }
+
   // The mark is committed before the partition can be out of the archive.
   Task<Result<void>> Detach() {
+    auto examined = co_await Examine();
+    if (!examined) co_return examined;
     auto begun = co_await BeginFenced();
     if (!begun) co_return begun;
     auto marked = co_await MarkIfDroppable();
@@ -153,16 +214,25 @@ class Dropping {
   }
 
   Task<Result<void>> MarkIfDroppable() {
-    auto rows = co_await ExaminePartition(db_, partition_.table, scope_);
-    if (!rows) co_return rows.error();
-    if (!rows->droppable()) {
-      Leave(WhyLeft(*rows));
+    auto depended = co_await IsDependedOn();
+    if (!depended) co_return depended.error();
+    if (!rows_->droppable() || *depended) {
+      Leave(*depended ? "depended_on" : WhyLeft(*rows_));
       // Of an earlier run that could drop it.
       if (mark_) co_return co_await Command(CommentSql(partition_.table, mark_->comment));
       co_return Result<void>();
     }
     if (mark_) co_return Result<void>();
     co_return co_await Command(CommentSql(partition_.table, Marked(partition_)));
+  }
+
+  Task<Result<bool>> IsDependedOn() {
+    std::string sql(kDependedSql);
+    PgValues values;
+    values.emplace_back(partition_.oid);
+    auto rows = co_await db_.Query(std::move(sql), std::move(values), kTimeout);
+    if (!rows) co_return rows.error();
+    co_return rows->Bool(0, 0);
   }
 
   // Without a transaction to be fenced in: the fence stands directly before. Somebody who has taken
@@ -196,9 +266,11 @@ class Dropping {
       Leave("detached");
       co_return Result<void>();
     }
+    auto examined = co_await Examine();
+    if (!examined) co_return examined;
     auto begun = co_await BeginFenced();
     if (!begun) co_return begun;
-    auto dropped = co_await LockExamineDrop(attached);
+    auto dropped = co_await LockLookDrop(attached);
     if (dropped && done_ && outcome.left.empty()) outcome.dropped = true;
     auto ended = co_await End(dropped);
     if (!ended) {
@@ -208,7 +280,9 @@ class Dropping {
     co_return ended;
   }
 
-  Task<Result<void>> LockExamineDrop(bool attached) {
+  // Deleting a user or a chat waits for the lock on the table, writing a hold for the other: what
+  // is done under them is short.
+  Task<Result<void>> LockLookDrop(bool attached) {
     const std::string& table = partition_.table;
     auto done = co_await Command("LOCK TABLE " + table + " IN SHARE ROW EXCLUSIVE MODE");
     if (!done) co_return done;
@@ -218,17 +292,23 @@ class Dropping {
     auto state = co_await ReadState();
     if (!state) co_return state.error();
     if (*state != (attached ? "attached" : "detached")) co_return Result<void>();
-    auto rows = co_await ExaminePartition(db_, table, scope_);
-    if (!rows) co_return rows.error();
-    if (rows->droppable()) {
+    auto moment = co_await ReadMoment(db_);
+    if (!moment) co_return moment.error();
+    if (moment->holds != moment_.holds) {
+      rows_.reset();
+      co_return Error(Errc::kBusy, "holds were written meanwhile", "55P03");
+    }
+    auto news = co_await ExaminePartition(db_, table, scope_, moment_.xmin, policy_.lock_wait);
+    if (!news) co_return news.error();
+    if (rows_->droppable() && news->droppable()) {
       // Without CASCADE: what depends on it keeps it.
       done = co_await Command("DROP TABLE " + table);
       if (!done) co_return done;
-      outcome.rows = rows->rows;
+      outcome.rows = rows_->rows;
       done_ = true;
       co_return Result<void>();
     }
-    Leave(WhyLeft(*rows));
+    Leave(WhyLeft(rows_->droppable() ? *news : *rows_));
     if (attached) co_return Result<void>();
     done = co_await Command("ALTER TABLE public.messages_archive ATTACH PARTITION " + table +
                             " FOR VALUES " + BoundsSql(mark_->range));
@@ -242,6 +322,8 @@ class Dropping {
   const PurgeScope& scope_;
   DropPolicy policy_;
   std::optional<Mark> mark_;
+  std::optional<PartitionRows> rows_;  // as they were at moment_
+  Moment moment_;
   bool done_ = false;
 };
 
@@ -249,6 +331,12 @@ class Dropping {
 
 Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& table,
                                              const PurgeScope& scope) {
+  co_return co_await ExaminePartition(db, table, scope, std::string(), kReadTimeout);
+}
+
+Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& table,
+                                             const PurgeScope& scope, std::string since,
+                                             Duration timeout) {
   // Nulls of the cut-off's column are young: nothing says that they are not.
   std::string sql =
       "SELECT count(*), count(*) FILTER (WHERE (m.created_at < $1::timestamptz) IS NOT TRUE), "
@@ -258,7 +346,14 @@ Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& ta
   PgValues values;
   values.emplace_back(scope.cutoff);
   values.push_back(scope.covered_until);
-  auto rows = co_await db.Query(std::move(sql), std::move(values), kReadTimeout);
+  if (!since.empty()) {
+    // A few that are older do no harm: the next xid of age() and of the snapshot may differ.
+    sql +=
+        " WHERE age(m.xmin) <= (SELECT least(txid_snapshot_xmax(txid_current_snapshot()) - "
+        "$3::bigint + 1000, 2147483646)::int)";
+    values.emplace_back(std::move(since));
+  }
+  auto rows = co_await db.Query(std::move(sql), std::move(values), timeout);
   if (!rows) co_return rows.error();
   PartitionRows counts;
   counts.rows = rows->Integer(0, 0).value_or(0);
@@ -283,6 +378,11 @@ Task<Result<DropOutcome>> DropPartition(JobContext& context, const ArchivePartit
     // Objects depend on it: a person's decision, and no reason to leave the other partitions.
     if (stepped.error().sqlstate == "2BP01") {
       dropping.outcome.left = "depended_on";
+      break;
+    }
+    // It was detached, must come back, and somebody has made another partition in its place.
+    if (stepped.error().sqlstate == "42P17") {
+      dropping.outcome.left = "overlaps";
       break;
     }
     if (!IsLockTrouble(stepped.error())) co_return stepped.error();

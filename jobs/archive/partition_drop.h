@@ -22,6 +22,11 @@ struct PartitionRows {
 // Reads all of its index or heap. In the open transaction, if there is one.
 Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& table,
                                              const PurgeScope& scope);
+// Only rows that were written by transactions from `since` on, a txid_snapshot_xmin(); all of them
+// where it is empty. Reads the heap, and asks for holds only of those.
+Task<Result<PartitionRows>> ExaminePartition(Database& db, const std::string& table,
+                                             const PurgeScope& scope, std::string since,
+                                             Duration timeout);
 
 struct DropPolicy {
   // By DETACH CONCURRENTLY and then DROP: nobody who reads the archive waits, users and
@@ -39,9 +44,10 @@ struct DropOutcome {
   std::string stopped;  // the control's reason to end the run
 };
 
-// Drops one partition, or goes on with one that is pending or detached already. Before it is
-// dropped it is examined again, under a lock that keeps rows and holds from coming. One that was
-// detached and may not be dropped any more is attached again.
+// Drops one partition, or goes on with one that is pending or detached already. It is read without
+// locks; before it is dropped, what was written since is looked at under a lock that keeps rows and
+// holds from coming, for no longer than lock_wait. One that was detached and may not be dropped any
+// more is attached again.
 Task<Result<DropOutcome>> DropPartition(JobContext& context, const ArchivePartition& partition,
                                         const PurgeScope& scope, DropPolicy policy);
 

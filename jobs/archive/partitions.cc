@@ -4,6 +4,7 @@
 
 #include "core/pg_text.h"
 #include "core/wait.h"
+#include "jobs/archive/partition_drop.h"
 #include "jobs/retry.h"
 
 namespace pgsteward {
@@ -69,6 +70,11 @@ FROM months
 WHERE month IS NOT NULL
 )sql";
 
+constexpr std::string_view kMonthBeforeSql = R"sql(
+SELECT extract(year FROM t.before)::int, extract(month FROM t.before)::int
+FROM (SELECT ($1::timestamptz - interval '1 microsecond') AT TIME ZONE 'UTC') AS t (before)
+)sql";
+
 std::chrono::year_month MonthOf(const PgResult& rows, int row, int column) {
   return std::chrono::year(static_cast<int>(rows.Integer(row, column).value_or(1970))) /
          std::chrono::month(static_cast<unsigned>(rows.Integer(row, column + 1).value_or(1)));
@@ -128,6 +134,13 @@ const ArchivePartition* ArchivePartitions::Default() const {
   return found == partitions.end() ? nullptr : &*found;
 }
 
+std::vector<TimeRange> ArchivePartitions::Ranges() const {
+  std::vector<TimeRange> ranges;
+  for (const ArchivePartition& each : partitions) ranges.push_back(each.range);
+  for (const ArchivePartition& each : detached) ranges.push_back(each.range);
+  return ranges;
+}
+
 Task<Result<ArchivePartitions>> ReadPartitions(Database& db) {
   ArchivePartitions archive;
   std::string sql(kArchiveSql);
@@ -151,6 +164,9 @@ Task<Result<ArchivePartitions>> ReadPartitions(Database& db) {
   auto names = co_await db.Query(std::move(sql), PgValues(), kTimeout);
   if (!names) co_return names.error();
   for (int row = 0; row < names->rows(); ++row) archive.names.emplace(names->Text(row, 0));
+  auto detached = co_await ReadDetached(db);
+  if (!detached) co_return detached.error();
+  archive.detached = std::move(*detached);
   co_return archive;
 }
 
@@ -161,6 +177,15 @@ Task<Result<std::set<std::chrono::year_month>>> MonthsOfMessages(Database& db) {
   std::set<std::chrono::year_month> months;
   for (int row = 0; row < rows->rows(); ++row) months.insert(MonthOf(*rows, row, 0));
   co_return months;
+}
+
+Task<Result<std::chrono::year_month>> MonthBefore(Database& db, std::string time) {
+  std::string sql(kMonthBeforeSql);
+  PgValues values;
+  values.emplace_back(std::move(time));
+  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  if (!rows) co_return rows.error();
+  co_return MonthOf(*rows, 0, 0);
 }
 
 std::set<std::chrono::year_month> MonthsFrom(std::chrono::year_month begin, int count) {
@@ -174,9 +199,7 @@ Task<Result<void>> EnsurePartitions(JobContext& context, std::set<std::chrono::y
   auto archive = co_await ReadPartitions(context.db);
   if (!archive) co_return archive.error();
   if (!archive->partitioned || archive->Default() != nullptr) co_return Result<void>();
-  std::vector<TimeRange> existing;
-  for (const ArchivePartition& each : archive->partitions) existing.push_back(each.range);
-  const auto missing = PlanPartitions(std::move(months), existing, archive->names);
+  const auto missing = PlanPartitions(std::move(months), archive->Ranges(), archive->names);
   if (missing.empty()) co_return Result<void>();
   if (!archive->owned) {
     co_return Error(Errc::kQueryFailed, "must be owner of table messages_archive to add partitions",
@@ -190,6 +213,7 @@ Task<Result<void>> EnsurePartitions(JobContext& context, std::set<std::chrono::y
       break;
     }
     Retrying retrying(context, policy.attempts);
+    bool overlaps = false;
     for (;;) {
       const std::string stop = co_await retrying.Ready();
       if (!stop.empty()) {
@@ -198,7 +222,14 @@ Task<Result<void>> EnsurePartitions(JobContext& context, std::set<std::chrono::y
       }
       auto created = co_await CreateFenced(context, archive->owner, planned, policy);
       if (created) break;
+      overlaps = created.error().sqlstate == "42P17";
+      if (overlaps) break;
       if (!retrying.Again(created.error())) co_return created;
+    }
+    if (overlaps) {
+      made.overlapping.push_back(planned.name);
+      context.control.Note("public." + planned.name + " would overlap with another partition");
+      continue;
     }
     made.created.push_back(planned.name);
     context.control.Note("created public." + planned.name);

@@ -31,13 +31,21 @@ struct ArchivePartitions {
   bool owned = false;        // the role may alter it
   std::string owner;
   std::vector<ArchivePartition> partitions;  // by range; the default one last
-  std::set<std::string> names;               // taken ones of schema public, messages_archive_y...
-  std::chrono::year_month this_month{};      // UTC, as the server says
+  // Tables that a purge has detached, or was about to, and not dropped: by the mark in their
+  // comment. Only of the archive's owner. They may come back, so their ranges are taken.
+  std::vector<ArchivePartition> detached;
+  std::set<std::string> names;           // taken ones of schema public, messages_archive_y...
+  std::chrono::year_month this_month{};  // UTC, as the server says
 
   const ArchivePartition* Default() const;
+  // Of all of them, detached ones too.
+  std::vector<TimeRange> Ranges() const;
 };
 
 Task<Result<ArchivePartitions>> ReadPartitions(Database& db);
+
+// The month (UTC) of the last moment before `time`, timestamptz text.
+Task<Result<std::chrono::year_month>> MonthBefore(Database& db, std::string time);
 
 // The months (UTC) in which public.messages has rows.
 Task<Result<std::set<std::chrono::year_month>>> MonthsOfMessages(Database& db);
@@ -57,8 +65,10 @@ struct PartitionPolicy {
 // to `created`, also when it ends with an error or early: then `stopped` is the control's reason,
 // or "partitions" when there were more than `most`. Creates and attaches, because PARTITION OF
 // would lock the whole archive.
+// What overlaps with a table that nobody knew of (42P17) is left out, and told.
 struct PartitionsMade {
   std::vector<std::string> created;
+  std::vector<std::string> overlapping;
   std::string stopped;
 };
 Task<Result<void>> EnsurePartitions(JobContext& context, std::set<std::chrono::year_month> months,

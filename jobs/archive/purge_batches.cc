@@ -31,9 +31,9 @@ Task<Result<BatchOutcome>> PurgeBatches::Run(JobSession& db, int size) {
   for (;;) {
     std::string filter = "NOT " + HeldSql("m");
     if (scope_.covered_until && scope_.has_archived_at) {
-      filter += " AND m.archived_at < $5::timestamptz";
+      filter += " AND NOT " + scope_.UncoveredSql("$5");
     }
-    std::string sql = walk_.Sql("", filter);
+    std::string sql = walk_.Sql("", filter, allowed());
     sql += ",\ngone AS (DELETE FROM public.messages_archive AS m WHERE " +
            ArchiveWalk::LockedSql() + " RETURNING 1)\nSELECT ";
     sql += ArchiveWalk::CountsSql();
@@ -45,6 +45,9 @@ Task<Result<BatchOutcome>> PurgeBatches::Run(JobSession& db, int size) {
     outcome.seen = rows->Integer(0, 0).value_or(0);
     outcome.skipped = rows->Integer(0, 1).value_or(0) - rows->Integer(0, 5).value_or(0);
     outcome.done = rows->Integer(0, 5).value_or(0);
+    // Behind the limit of a run the rest was not asked about.
+    const long long chosen = rows->Integer(0, 1).value_or(0);
+    next_kept_ = chosen < allowed() ? outcome.seen - chosen : 0;
     last_at_ = rows->Text(0, 3);
     last_id_ = rows->Text(0, 4);
     if (outcome.seen > 0 || window_ + 1 >= windows_.size()) break;
@@ -53,13 +56,19 @@ Task<Result<BatchOutcome>> PurgeBatches::Run(JobSession& db, int size) {
   co_return outcome;
 }
 
+void PurgeBatches::Committed() {
+  walk_.MoveTo(last_at_, last_id_);
+  if (!rewound_) kept_ += next_kept_;
+}
+
+void PurgeBatches::Rewind() {
+  Enter(0);
+  rewound_ = true;
+}
+
 // Nothing that is only deleted can mismatch.
 Task<Result<void>> PurgeBatches::Quarantine(JobSession&) {
   co_return Error(Errc::kQueryFailed, "a row that is only deleted needs no quarantine");
-}
-
-std::pair<std::string, std::string> TriggerSearchPath() {
-  return {"search_path", "pg_catalog, public"};
 }
 
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options) {

@@ -19,9 +19,12 @@ class PurgeBatches : public BatchWork {
   PurgeBatches(const PurgeScope& scope, std::vector<TimeRange> windows);
 
   Task<Result<BatchOutcome>> Run(JobSession& db, int size) override;
-  void Committed() override { walk_.MoveTo(last_at_, last_id_); }
+  void Committed() override;
   Task<Result<void>> Quarantine(JobSession& db) override;
-  void Rewind() override { Enter(0); }
+  void Rewind() override;
+
+  // Of the rows that it looked at: under a hold, or in no proven backup.
+  long long kept() const { return kept_; }
 
  private:
   void Enter(std::size_t window);
@@ -32,14 +35,12 @@ class PurgeBatches : public BatchWork {
   ArchiveWalk walk_;
   std::string last_at_;
   std::string last_id_;
+  long long next_kept_ = 0;
+  long long kept_ = 0;
+  bool rewound_ = false;
 };
 
 // From the options that the jobs on the archive share: batch_target_ms, nice.
 BatchPolicy ArchiveBatchPolicy(const JobOptions& options);
-
-// A setting for transactions in which the hub's triggers fire: their functions are resolved in the
-// session that fires them, and find public only where it is in the path. Behind pg_catalog, and not
-// for transactions without triggers: whoever may create in public could put an operator there.
-std::pair<std::string, std::string> TriggerSearchPath();
 
 }  // namespace pgsteward

@@ -24,6 +24,7 @@ struct Totals {
   long long rows = 0;
   long long held = 0;
   long long uncovered = 0;
+  long long undated = 0;  // of them without archived_at
 };
 
 std::string Count(long long rows) { return std::to_string(rows) + (rows == 1 ? " row" : " rows"); }
@@ -32,7 +33,11 @@ Task<Result<PgResult>> CountMonths(Database& db, const PurgeScope& scope) {
   std::string sql =
       "SELECT to_char(date_trunc('month', m.created_at), 'YYYY-MM'), count(*), "
       "count(*) FILTER (WHERE m.held), count(*) FILTER (WHERE m.uncovered AND NOT m.held), "
-      "min(m.created_at)::text, max(m.created_at)::text, sum(m.bytes)\nFROM (SELECT m.created_at, "
+      "min(m.created_at)::text, max(m.created_at)::text, sum(m.bytes), "
+      "count(*) FILTER (WHERE m.uncovered AND m.undated AND NOT m.held)\nFROM (SELECT "
+      "m.created_at, " +
+      std::string(scope.has_archived_at ? "m.archived_at IS NULL" : "false") +
+      " AS undated, "
       "pg_column_size(m.*) AS bytes, " +
       HeldSql("m") + " AS held, (" + scope.UncoveredSql("$2") +
       " AND $2::text IS NOT NULL) AS uncovered\n FROM public.messages_archive AS m "
@@ -52,6 +57,7 @@ Totals AddMonths(const PgResult& months, std::vector<std::string>& plan) {
     totals.rows += rows;
     totals.held += months.Integer(row, 2).value_or(0);
     totals.uncovered += months.Integer(row, 3).value_or(0);
+    totals.undated += months.Integer(row, 7).value_or(0);
     bytes += months.Number(row, 6).value_or(0);
     lines.push_back("  " + std::string(months.Text(row, 0)) + ": " + Count(rows));
   }
@@ -75,9 +81,7 @@ Totals AddMonths(const PgResult& months, std::vector<std::string>& plan) {
 
 Task<Result<void>> PlanPartitionsGoing(JobContext& context, const PurgeScope& scope,
                                        const ArchivePartitions& archive, JobReport& report) {
-  auto detached = co_await ReadDetached(context.db);
-  if (!detached) co_return detached.error();
-  for (const ArchivePartition& each : *detached) {
+  for (const ArchivePartition& each : archive.detached) {
     report.plan.push_back("drop " + each.table + ", which an earlier run has detached");
   }
   for (const ArchivePartition& each : archive.partitions) {
@@ -149,7 +153,9 @@ Task<Result<void>> PlanPurge(JobContext& context, const PurgeScope& scope,
   const Totals totals = AddMonths(*months, plan);
   if (totals.held > 0) plan.push_back(Count(totals.held) + " of them stay: under a hold");
   if (totals.uncovered > 0) {
-    plan.push_back(Count(totals.uncovered) + " of them stay: in no proven backup");
+    std::string line = Count(totals.uncovered) + " of them stay: in no proven backup";
+    if (totals.undated > 0) line += ", " + std::to_string(totals.undated) + " without archived_at";
+    plan.push_back(std::move(line));
   }
   auto triggers = co_await DeleteTriggers(context.db);
   if (!triggers) co_return triggers.error();

@@ -23,8 +23,10 @@ Error Refused(std::string message, std::string hint, std::string sqlstate = {}) 
 }  // namespace
 
 std::string PurgeScope::UncoveredSql(const std::string& covered) const {
-  return has_archived_at && covered_until ? "m.archived_at >= " + covered + "::timestamptz"
-                                          : "false";
+  // Without a moment nothing says that the backup has it.
+  return has_archived_at && covered_until
+             ? "((m.archived_at < " + covered + "::timestamptz) IS NOT TRUE)"
+             : "false";
 }
 
 Task<Result<PurgeScope>> ReadPurgeScope(Database& db, const JobOptions& options,

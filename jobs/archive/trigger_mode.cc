@@ -22,6 +22,14 @@ WHERE n.nspname = 'public' AND NOT t.tgisinternal
 ORDER BY c.relname, t.tgname
 )sql";
 
+constexpr std::string_view kUpdateTriggersSql = R"sql(
+SELECT t.tgname, pg_get_triggerdef(t.oid)
+FROM pg_trigger AS t
+WHERE t.tgrelid = to_regclass($1) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+  AND t.tgtype & 16 <> 0
+ORDER BY 1
+)sql";
+
 // Before PostgreSQL 15 it was the superuser's alone.
 constexpr std::string_view kMayReplicateOldSql = R"sql(
 SELECT rolsuper FROM pg_roles WHERE rolname = current_user
@@ -141,6 +149,20 @@ bool IsGuarded(std::string_view definition) {
   // Alone, or the first of several conditions that must all hold.
   return condition.starts_with(std::string(kGuard) + ") EXECUTE ") ||
          condition.starts_with("(" + std::string(kGuard) + " AND ");
+}
+
+Task<Result<std::string>> UnguardedUpdateTriggers(Database& db, std::string table) {
+  std::string sql(kUpdateTriggersSql);
+  PgValues values;
+  values.emplace_back(std::move(table));
+  auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
+  if (!rows) co_return rows.error();
+  std::string names;
+  for (int row = 0; row < rows->rows(); ++row) {
+    if (IsGuarded(rows->Text(row, 1))) continue;
+    names += (names.empty() ? "" : ", ") + std::string(rows->Text(row, 0));
+  }
+  co_return names;
 }
 
 Task<Result<TriggerFacts>> ReadTriggers(Database& db) {

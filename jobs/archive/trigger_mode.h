@@ -50,6 +50,10 @@ Task<Result<TriggerFacts>> ReadTriggers(Database& db);
 // Of pg_get_triggerdef(): its condition begins with the guard.
 bool IsGuarded(std::string_view definition);
 
+// Names of the triggers that an UPDATE of `table` ("public.users") runs although the guard is set,
+// "a, b".
+Task<Result<std::string>> UnguardedUpdateTriggers(Database& db, std::string table);
+
 struct TriggerChoice {
   TriggerMode mode = TriggerMode::kRespect;
   // Triggers run all the same.

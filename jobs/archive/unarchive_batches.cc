@@ -13,17 +13,13 @@ namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(60);
 
-// The row itself is what public.messages does not take: a value, a constraint, a limit of an index,
-// an id that the batch has twice. Half as many will find it.
-bool IsRowTrouble(const std::string& sqlstate) {
-  const std::string_view type = std::string_view(sqlstate).substr(0, 2);
-  return type == "21" || type == "22" || type == "23" || type == "54";
-}
-
 std::string SumSql(const std::string& row) {
   // As a number from 0 up: % has the sign of the sum.
-  return "(SELECT mod(mod(coalesce(sum(hashtextextended(" + row +
-         "::text, 0)), 0), 18446744073709551616) + 18446744073709551616, 18446744073709551616)";
+  const std::string wrap = "18446744073709551616::numeric";
+  return "(SELECT pg_catalog.mod(pg_catalog.mod(coalesce(pg_catalog.sum("
+         "pg_catalog.hashtextextended(" +
+         row + "::text COLLATE \"C\", 0::bigint)), 0::numeric), " + wrap + ") + " + wrap + ", " +
+         wrap + ")";
 }
 
 std::uint64_t Unsigned(std::string_view text) {
@@ -74,23 +70,32 @@ Task<Result<BatchOutcome>> UnarchiveBatches::Run(JobSession& db, int size) {
          " RETURNING " + IdentifierList(scope_.columns, "m.") + "),\n";
   // A row that is there already, as it is in the archive, counts as stored.
   sql += "stored AS (INSERT INTO public.messages AS t (" + IdentifierList(scope_.columns) +
-         ") SELECT " + IdentifierList(scope_.columns, "moved.") + " FROM moved ON CONFLICT (" +
-         scope_.conflict_target + ") DO UPDATE SET id = excluded.id WHERE ROW(" +
-         IdentifierList(scope_.columns, "t.") + ")::text = ROW(" +
-         IdentifierList(scope_.columns, "excluded.") + ")::text RETURNING " +
-         IdentifierList(scope_.columns, "t.") + ")\nSELECT ";
+         ") OVERRIDING SYSTEM VALUE SELECT " + IdentifierList(scope_.columns, "moved.") +
+         " FROM moved ON CONFLICT (" + scope_.conflict_target +
+         ") DO UPDATE SET id = excluded.id WHERE ROW(" + IdentifierList(scope_.columns, "t.") +
+         ")::text COLLATE \"C\" = ROW(" + IdentifierList(scope_.columns, "excluded.") +
+         ")::text COLLATE \"C\" RETURNING " + IdentifierList(scope_.columns, "t.") + ")\nSELECT ";
   sql += ArchiveWalk::CountsSql();
   sql += ", (SELECT count(*) FROM moved), (SELECT count(*) FROM stored), " + SumSql(moved) +
-         " FROM moved), " + SumSql(stored) + " FROM stored)";
+         " FROM moved), " + SumSql(stored) + " FROM stored), " + CatalogSql() + " = $10::text";
   PgValues values = scope_.Values(walk_, size);
+  values.emplace_back(scope_.catalog);
   auto rows = co_await db.Query(std::move(sql), std::move(values), kTimeout);
   BatchOutcome outcome;
   if (!rows) {
-    if (!IsRowTrouble(rows.error().sqlstate)) co_return rows.error();
-    why_ = rows.error().sqlstate + " " + rows.error().message;
+    if (!IsAboutRows(rows.error())) co_return rows.error();
+    why_ = rows.error().sqlstate;
+    // What a trigger says may quote the message.
+    if (!why_.starts_with("P0")) why_ += " " + rows.error().message;
     outcome.seen = size;
     outcome.mismatch = true;
     co_return outcome;
+  }
+  if (!rows->Bool(0, 9)) {
+    co_return Error(Errc::kQueryFailed,
+                    "public.messages or public.messages_archive has got other columns or "
+                    "triggers since the run began",
+                    {}, "Nothing of this batch was moved; run the job again.");
   }
   outcome.seen = rows->Integer(0, 0).value_or(0);
   outcome.skipped = rows->Integer(0, 1).value_or(0) - rows->Integer(0, 5).value_or(0);

@@ -76,6 +76,7 @@ Result<void> CheckTables(const ArchiveFacts& facts, UnarchiveScope& scope) {
                    "Add the column to public.messages.");
   }
   scope.columns = ShapeOf(facts).written_back;
+  scope.catalog = facts.catalog;
   for (const std::string& name : scope.columns) {
     if (facts.live.Find(name)->can_insert) continue;
     return Error(Errc::kQueryFailed,

@@ -21,6 +21,7 @@ struct UnarchiveScope {
   // What rows go back into public.messages with; all but what the server computes there.
   std::vector<std::string> columns;
   std::string conflict_target;  // "\"id\""
+  std::string catalog;          // ArchiveFacts::catalog
 
   ArchiveWalk Walk() const;
   // $5 to $9 of the conditions below, behind those of the walk: chat, user, run, until, reason.

@@ -41,8 +41,12 @@ struct BackupDatabase {
   std::uint64_t database_bytes = 0;  // pg_database_size
   std::string snapshot;              // the exported one, "00000003-00000B56-1"
   WallTime snapshot_at;              // by the server's clock
-  std::string lsn;                   // pg_current_wal_lsn then, "0/1949F80"
-  std::string encoding;              // "UTF8"
+  // What began before this, by the server's clock, is in it when it was committed at all: a
+  // transaction under way at the snapshot is not, and its rows bear its start. Purging relies on
+  // it.
+  WallTime purge_until;
+  std::string lsn;       // pg_current_wal_lsn then, "0/1949F80"
+  std::string encoding;  // "UTF8"
   std::string collate;
   std::string ctype;
   std::string owner;
@@ -51,6 +55,8 @@ struct BackupDatabase {
   std::vector<NamedText> settings;    // ALTER DATABASE/ROLE IN DATABASE SET: "role name=value"
   std::string acl;                    // of the database itself, as SQL; empty: the default
   std::vector<std::string> invalid_indexes;  // schema.name of those that no dump holds
+  // schema.table.name of those that were NOT VALID, and are so when restored.
+  std::vector<std::string> unvalidated_constraints;
 };
 
 // What restoring it once has shown.

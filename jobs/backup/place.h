@@ -1,6 +1,7 @@
 // Where backups lie: TARGET/PGSTEWARD-BACKUPS (the sentinel: this is the mounted target and no
 // empty mount point), TARGET/<server>/<id>/ (published), TARGET/<server>/.partial/<id>/ (being
-// taken), TARGET/<server>/.trash/<id>/ (quarantined), TARGET/<server>/.pins/<id> (kept by hand).
+// taken), TARGET/<server>/.trash/<id>/ (quarantined; <id>.since says when), TARGET/<server>/.pins/
+// <id> (kept by hand), .pins/<id>.accepted (its anomaly was looked at), TARGET/<server>/.lock.
 #pragma once
 
 #include <string>
@@ -24,7 +25,11 @@ struct BackupPlace {
   std::string Partial(std::string_view id) const;
   std::string Trash(std::string_view id) const;
   std::string Pin(std::string_view id) const;
+  std::string Accepted(std::string_view id) const;
 };
+
+// Without slashes at its end: one target, one name.
+std::string NormalTarget(std::string target);
 
 // "a/b" -> "a%2Fb": letters, digits, '-', '_' and inner dots stay; the rest as %XX.
 std::string FileNameOf(std::string_view name);
@@ -36,8 +41,9 @@ bool IsBackupId(std::string_view name);
 struct FoundBackup {
   std::string id;
   std::string folder;
-  Result<Manifest> manifest;  // or why it is none
-  std::string pin;            // the reason given when it was pinned by hand; empty: not pinned
+  Result<Manifest> manifest;      // or why it is none
+  std::string pin;                // the reason given when it was pinned by hand; empty: not pinned
+  bool anomaly_accepted = false;  // somebody has looked at the anomaly of its manifest
 };
 
 struct PlaceContent {

@@ -2,6 +2,8 @@
 #include <array>
 #include <utility>
 
+#include "core/pg_text.h"
+#include "jobs/archive/trigger_mode.h"
 #include "jobs/pii/email_batches.h"
 #include "jobs/pii/parameter_logging.h"
 
@@ -17,19 +19,30 @@ SELECT (SELECT format('%I', n.nspname) FROM pg_extension AS e
        (SELECT format_type(a.atttypid, NULL) FROM pg_attribute AS a
         WHERE a.attrelid = to_regclass('public.users') AND a.attname = 'email_encrypted'
           AND NOT a.attisdropped),
-       (SELECT string_agg(t.tgname, ', ' ORDER BY t.tgname) FROM pg_trigger AS t
-        WHERE t.tgrelid = to_regclass('public.users') AND NOT t.tgisinternal
-          AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 16) <> 0
-          AND position('pgsteward.archiving' IN pg_get_triggerdef(t.oid)) = 0),
+       (SELECT bool_and(has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+                        AND (a.attname <> 'email_encrypted'
+                             OR has_column_privilege(a.attrelid, a.attnum, 'UPDATE')))
+        FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('public.users') AND NOT a.attisdropped
+          AND a.attname IN ('id', 'email', 'email_encrypted')),
        inet_client_addr() IS NULL OR inet_client_addr() <<= '127.0.0.0/8' OR inet_client_addr() = '::1'
-         OR coalesce((SELECT s.ssl FROM pg_stat_ssl AS s WHERE s.pid = pg_backend_pid()), false)
+         OR coalesce((SELECT s.ssl FROM pg_stat_ssl AS s WHERE s.pid = pg_backend_pid()), false),
+       current_user,
+       coalesce((SELECT has_table_privilege(q.oid, 'SELECT') AND has_table_privilege(q.oid, 'INSERT')
+                 FROM pg_class AS q WHERE q.oid = to_regclass('pgsteward.quarantine')), false)
 )sql";
 
-// The first and the last ones: a rotation that was interrupted left the last under the old key.
+// Without those that are known to be unreadable. The first and the last ones: a rotation that was
+// interrupted left the last under the old key.
 constexpr std::string_view kSampleSql = R"sql(
-(SELECT id::text FROM public.users WHERE email_encrypted IS NOT NULL ORDER BY users.id LIMIT 10)
+WITH these AS (
+  SELECT u.id FROM public.users AS u WHERE u.email_encrypted IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pgsteward.quarantine AS q
+                    WHERE q.target = 'public.users' AND q.row_id = u.id::text)
+)
+(SELECT id::text FROM these ORDER BY these.id LIMIT 10)
 UNION
-(SELECT id::text FROM public.users WHERE email_encrypted IS NOT NULL ORDER BY users.id DESC LIMIT 10)
+(SELECT id::text FROM these ORDER BY these.id DESC LIMIT 10)
 )sql";
 
 constexpr std::string_view kQuarantineSql = R"sql(
@@ -95,9 +108,24 @@ Task<Result<Ground>> CheckGround(JobContext& context) {
     co_return Error(Errc::kBadConfig, "the key would go over the network in plain text", {},
                     "Set sslmode=verify-full in the conninfo, or connect through a socket.");
   }
+  const std::string role = QuoteIdentifier(shape->Text(0, 4));
+  if (!shape->Bool(0, 2)) {
+    co_return Error(Errc::kQueryFailed,
+                    "role " + role + " may not read and write the addresses of public.users",
+                    "42501",
+                    "GRANT SELECT (id, email, email_encrypted), UPDATE (email_encrypted) ON "
+                    "public.users TO " +
+                        role + "; or run schema/job_roles.sql.");
+  }
+  if (!shape->Bool(0, 5)) {
+    co_return Error(Errc::kQueryFailed, "role " + role + " may not use pgsteward.quarantine",
+                    "42501", "Run schema/job_roles.sql.");
+  }
   Ground ground;
   ground.pgcrypto = shape->Text(0, 0);
-  ground.touching = shape->Text(0, 2);
+  auto touching = co_await UnguardedUpdateTriggers(context.db, "public.users");
+  if (!touching) co_return touching.error();
+  ground.touching = *touching;
   auto settings = co_await ReadLogSettings(context.db);
   if (!settings) co_return settings.error();
   Silencing silencing = SilenceParameters(*settings);
@@ -228,12 +256,7 @@ constexpr std::array<JobOption, 5> kOptions = {{
      .fallback = "true",
      .help = "Decrypts what is encrypted already, and encrypts anew what is not the present "
              "address."},
-    {.name = "nice",
-     .kind = OptionKind::kNumber,
-     .fallback = "1",
-     .help = "The rest after a batch, as a multiple of the time that the batch took.",
-     .least = 0,
-     .most = 100},
+    kNiceOption,
 }};
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "jobs/reaper/reaper_facts.h"
 #include "jobs/reaper/reaper_policy.h"
 #include "jobs/reaper/reaper_run.h"
+#include "jobs/reaper/reaper_text.h"
 
 namespace pgsteward {
 
@@ -87,7 +88,7 @@ constexpr JobOption kOptions[] = {
      .most = 1000},
 };
 
-ReaperPolicy PolicyOf(const JobOptions& options) {
+ReaperPolicy PolicyOf(const JobOptions& options, int server_version) {
   const auto seconds = [&options](std::string_view name) {
     return static_cast<double>(options.Duration(name).count());
   };
@@ -97,6 +98,7 @@ ReaperPolicy PolicyOf(const JobOptions& options) {
   policy.idle_in_tx_s = seconds("idle_in_tx");
   policy.root_blocker_victims = static_cast<int>(options.Integer("root_blocker_victims"));
   policy.root_blocker_s = seconds("root_blocker_after");
+  policy.knows_waits = server_version >= 140'000;
   policy.all_databases = options.Switch("all_databases");
   policy.exclude_users = options.Texts("exclude_users");
   policy.exclude_databases = options.Texts("exclude_databases");
@@ -108,7 +110,10 @@ ReaperPolicy PolicyOf(const JobOptions& options) {
 }
 
 Task<Result<void>> RunReaper(JobContext& context, JobReport& report) {
-  ReaperPolicy policy = PolicyOf(context.options);
+  ReaperPolicy policy = PolicyOf(context.options, context.db.server_version());
+  if (!policy.knows_waits && policy.root_blocker_victims > 0) {
+    report.details["root_blocker"] = kReaperNoWaits;
+  }
   co_return co_await Reap(context, std::move(policy), report);
 }
 
@@ -128,7 +133,7 @@ Task<Result<Backlog>> MeasureCandidates(JobSession& db, const JobOptions& option
                                         const std::string&) {
   auto ability = co_await ReadReaperAbility(db);
   if (!ability) co_return ability.error();
-  const ReaperPolicy policy = PolicyOf(options);
+  const ReaperPolicy policy = PolicyOf(options, db.server_version());
   auto able = CheckReaperAbility(*ability, ReaperMode::kObserve);
   if (!able) co_return able.error();
   const std::vector<std::string> roles = options.Texts("exclude_roles");

@@ -94,7 +94,8 @@ std::optional<ReaperSpared> MatchRule(const ReaperSession& session, const Reaper
                                       const Blocked& blocked) {
   ReaperSpared match;
   match.victims = blocked.victims;
-  if (policy.root_blocker_victims > 0 && blocked.victims >= policy.root_blocker_victims) {
+  if (policy.knows_waits && policy.root_blocker_victims > 0 &&
+      blocked.victims >= policy.root_blocker_victims) {
     match.rule = ReaperRule::kRootBlocker;
     match.age_s = blocked.longest_s;
   } else if (policy.idle_in_tx_s > 0 && IdlesInTransaction(session) &&

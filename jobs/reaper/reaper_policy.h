@@ -62,6 +62,9 @@ struct ReaperPolicy {
   double idle_in_tx_s = 1800;
   int root_blocker_victims = 5;  // 0: off
   double root_blocker_s = 60;    // each victim has waited for so long
+  // The server says since when a session waits, as from PostgreSQL 14 on; else root_blocker is off:
+  // the age of a statement is no time of waiting, and somebody would be ended for it.
+  bool knows_waits = true;
   bool all_databases = false;
   // Patterns: see MatchesPattern().
   std::vector<std::string> exclude_users;

@@ -76,6 +76,7 @@ std::string RulesLine(const ReaperPolicy& policy) {
   text += "; long_active: " + Threshold(policy.long_active_s);
   text += "; idle_in_tx: " + Threshold(policy.idle_in_tx_s);
   text += "; root_blocker: ";
+  if (policy.root_blocker_victims > 0 && !policy.knows_waits) return text + kReaperNoWaits;
   text += policy.root_blocker_victims > 0
               ? std::to_string(policy.root_blocker_victims) + " sessions for " +
                     ShortDuration(policy.root_blocker_s)

@@ -10,6 +10,9 @@
 
 namespace pgsteward {
 
+inline constexpr char kReaperNoWaits[] =
+    "off: PostgreSQL 13 does not say since when a session waits";
+
 // "pid 12 (app@hub, application psql), long_active: active for 6m12s".
 std::string ReaperCaseText(const ReaperDecision& decision);
 

@@ -8,6 +8,7 @@ import pathlib
 import re
 import sys
 
+import handmade_backup
 import support
 
 DOCUMENT = support.ROOT / "docs/metrics.md"
@@ -21,6 +22,7 @@ ONLY_SOMETIMES = {
     "stat_replication": "only with standbys",
 }
 OF_JOBS = ("pgsteward_job", "pgsteward_scheduler")
+OF_BACKUPS = ("pgsteward_backup",)
 # One that is held at a gate and overlaps, one that must not begin, and one that waits for a person: so
 # that every label is seen.
 JOBS = """jobs:
@@ -28,6 +30,8 @@ JOBS = """jobs:
                     throttle_query: SELECT true}
   vacuum_analyze: {enabled: true, schedule: every 1s, blackout: ["00:00-24:00"]}
   orphan_purge: {schedule: manual}
+"""
+BACKUPS = """  backup: {{enabled: true, schedule: manual, target: {target}, recipients: [{recipients}]}}
 """
 HEAD = """# Metrics
 
@@ -82,6 +86,16 @@ def job_families(daemon):
     return found
 
 
+def make_backups(folder, system_identifier):
+    """A target with one proven backup; the job that looks after it."""
+    target = folder / "target"
+    backup = target / "hub" / handmade_backup.backup_id(1)
+    backup.mkdir(parents=True)
+    (target / "PGSTEWARD-BACKUPS").write_text(handmade_backup.SENTINEL)
+    (backup / "manifest.json").write_text(handmade_backup.manifest(1, system_identifier))
+    return BACKUPS.format(target=target, recipients=", ".join(handmade_backup.RECIPIENTS))
+
+
 def table(lines):
     return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *lines]) + "\n"
 
@@ -118,19 +132,27 @@ def write(folder):
         sections.append(f"\n## {name}\n\nReads {line[reads_at:].strip()}. Every {interval}, timeout "
                         f"{timeout}, once per {'database' if scope == 'database' else 'server'}.\n\n"
                         + table(lines))
-    daemon = support.Daemon(folder, config.read_text() + f"jobs_state_directory: {folder}\n" + JOBS)
+    backup = make_backups(folder, postgres.psql("SELECT system_identifier FROM pg_control_system()"))
+    daemon = support.Daemon(
+        folder, config.read_text() + f"jobs_state_directory: {folder}\n" + JOBS + backup)
     support.wait_until(lambda: "pg_scrape_collector_success" in daemon.page(), 15, "collectors ran")
     jobs = job_families(daemon)
+    support.wait_until(lambda: "pgsteward_backup_target_available" in daemon.page(), 15,
+                       "backups were looked at")
+    backups = {n: f for n, f in families(daemon.page()).items() if n.startswith(OF_BACKUPS)}
     collected = set()
     for line in listed:
         page = support.run("metrics", "--config", config, "--collector", line.split()[0])[1]
         collected |= {n for n in families(page) if n not in common}
     own = {n: f for n, f in families(daemon.page()).items()
-           if n not in collected and not n.startswith(OF_JOBS)}
+           if n not in collected and not n.startswith(OF_JOBS + OF_BACKUPS)}
     daemon.stop()
     postgres.stop()
     sections.append("\n## jobs\n\nOf each server that has jobs in the configuration, see [jobs.md](jobs.md) "
                     "and [scheduling.md](scheduling.md).\n\n" + table(rows(jobs)))
+    sections.append("\n## backups\n\nOf each job that takes backups and is switched on, read every minute, "
+                    "also while the database is away; see [backups.md](backups.md).\n\n"
+                    + table(rows(backups)))
     sections.append("\n## the daemon itself\n\n" + table(rows(own)))
     return HEAD + "".join(sections)
 

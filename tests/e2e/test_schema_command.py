@@ -15,7 +15,8 @@ pgsteward 1.0.0 lease.sql ... ok
 pgsteward 1.0.0 jobs.sql ... ok
 pgsteward 1.0.0 retention.sql ... ok
 pgsteward 1.0.0 remediation.sql ... ok
-pgsteward's tables are at 1.0.0: 1 version applied, 0 indexes built
+pgsteward 1.1.0 backups.sql ... ok
+pgsteward's tables are at 1.1.0: 2 versions applied, 0 indexes built
 """
 APPLIED = """\
 1.0.0 create_tables.sql ... ok
@@ -40,7 +41,7 @@ the hub is at 1.2.0: 3 versions applied, 6 indexes built
 """ + OWN_APPLIED
 NOTHING_TO_DO = """\
 nothing to do, the hub is at 1.2.0
-nothing to do, pgsteward's tables are at 1.0.0
+nothing to do, pgsteward's tables are at 1.1.0
 """
 NO_HUB = "this database has no hub schema; create it with: pgsteward schema apply\n"
 NOTHING_OWN = ("this database has no tables of pgsteward's own; create them with: pgsteward schema apply"
@@ -127,6 +128,7 @@ class SchemaCommandTest(unittest.TestCase):
 -- pgsteward 1.0.0 jobs.sql (pending)
 -- pgsteward 1.0.0 retention.sql (pending)
 -- pgsteward 1.0.0 remediation.sql (pending)
+-- pgsteward 1.1.0 backups.sql (pending)
 """, ""))
         self.assertEqual(self.schema("check", *own), (3, NOTHING_OWN, ""))
         code, out, err = self.schema("apply", *own)
@@ -147,8 +149,8 @@ class SchemaCommandTest(unittest.TestCase):
         self.assertEqual((code, without_durations(out) + OWN_APPLIED, err), (0, APPLIED, ""))
         self.assertEqual([self.schema("status", "--component", name)[0]
                           for name in ("pgsteward", "hub", "all")], [0, 0, 0])
-        self.assertEqual(self.schema("apply", *own, "--to", "1.0.0")[0], 0)
-        self.assertEqual(self.schema("apply", *own, "--baseline", "1.0.0"),
+        self.assertEqual(self.schema("apply", *own, "--to", "1.1.0")[0], 0)
+        self.assertEqual(self.schema("apply", *own, "--baseline", "1.1.0"),
                          (0, "0 versions recorded; go on with: pgsteward schema apply\n", ""))
 
     def test_a_hub_of_before(self):
@@ -168,6 +170,7 @@ hub        1.0.0    pending
 hub        1.1.0    pending
 hub        1.2.0    pending
 pgsteward  1.0.0    pending
+pgsteward  1.1.0    pending
 """, ""))
         self.use_applied_hub()
         version = self.postgres.psql("SELECT DISTINCT daemon_version FROM pgsteward.schema_version",
@@ -187,9 +190,11 @@ hub        1.0.0    incomplete  TIME  {time}  postgres  {version}
 hub        1.1.0    applied     TIME  TIME  postgres  {version}
 hub        1.2.0    applied     TIME  TIME  postgres  {version}
 pgsteward  1.0.0    applied     TIME  TIME  postgres  {version}
+pgsteward  1.1.0    applied     TIME  TIME  postgres  {version}
 1.0.0: index builds are outstanding; go on with: pgsteward schema apply
 warning: 1.1.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
 warning: pgsteward 1.0.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
+warning: pgsteward 1.1.0 was applied with other SQL than this pgsteward has; compare with: pgsteward schema check
 """
         self.assertEqual(without_times(out), expected)
 
@@ -202,7 +207,7 @@ warning: pgsteward 1.0.0 was applied with other SQL than this pgsteward has; com
              "completed_at": "TIME", "applied_by": "postgres", "daemon_version": version,
              "changed": (component, name) != ("hub", "1.0.0") and name != "1.2.0"}
             for component, name in (("hub", "1.0.0"), ("hub", "1.1.0"), ("hub", "1.2.0"),
-                                    ("pgsteward", "1.0.0"))])
+                                    ("pgsteward", "1.0.0"), ("pgsteward", "1.1.0"))])
         code, out, err = self.schema("status", "--output", "json", "--component", "pgsteward")
         self.assertEqual(json.loads(without_times(out))["versions"], versions[3:])
 
@@ -220,7 +225,7 @@ warning: pgsteward 1.0.0 was applied with other SQL than this pgsteward has; com
             DELETE FROM pgsteward.schema_version WHERE component = 'pgsteward' OR version = '1.2.0'""",
                            "hub")
         self.assertEqual(self.schema("check"), (3, """\
-pending versions: 1.2.0, pgsteward 1.0.0
+pending versions: 1.2.0, pgsteward 1.0.0, pgsteward 1.1.0
 column  users.bio               missing
     expected  text NULL
 column  users.new "line         unexpected
@@ -242,7 +247,7 @@ note: function auth.uid() is not ours, which is allowed
         self.assertEqual((found["component"], found["present"], found["pending"]),
                          ("hub", True, ["1.2.0"]))
         self.assertEqual(own, {
-            "component": "pgsteward", "present": True, "pending": ["1.0.0"], "differences": [
+            "component": "pgsteward", "present": True, "pending": ["1.0.0", "1.1.0"], "differences": [
                 {"kind": "column", "name": "pgsteward.lease.holder", "drift": "differs",
                  "expected": "text NOT NULL", "found": "text NULL"}],
             "information": []})
@@ -269,11 +274,12 @@ note: function auth.uid() is not ours, which is allowed
                                             " ('public', 'pgsteward')", "hub"), "0")
         self.postgres.psql(script, "hub")
         self.assertEqual(self.schema("check")[1],
-                         "pending versions: 1.0.0, 1.1.0, 1.2.0, pgsteward 1.0.0\nno differences\n")
-        self.assertEqual(self.schema("apply", "--baseline", "1.0.0", "--component", "pgsteward"), (
+                         "pending versions: 1.0.0, 1.1.0, 1.2.0, pgsteward 1.0.0, pgsteward 1.1.0\nno differences\n")
+        self.assertEqual(self.schema("apply", "--baseline", "1.1.0", "--component", "pgsteward"), (
             0, """\
   pgsteward 1.0.0 recorded as applied
-1 version recorded; go on with: pgsteward schema apply
+  pgsteward 1.1.0 recorded as applied
+2 versions recorded; go on with: pgsteward schema apply
 """, ""))
         code, out, err = self.schema("apply", "--baseline", "1.2.0")
         self.assertEqual((code, out, err), (0, """\

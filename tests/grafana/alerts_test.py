@@ -12,6 +12,7 @@ HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 # Those that read the service's configuration or log in as its role, and the one for the owner.
 COMMAND = re.compile(
     r"\bpgsteward (locks|check-config|metrics(?= --)|schema (?:apply|check|status)|"
+    r"backup (?:list|show|expire|keep|unkeep|run|verify)|"
     r"job (?:history|list|run(?= \S+ --dry-run)|show|why-not))")
 
 

@@ -40,7 +40,9 @@ class ScriptedWork : public BatchWork {
       : events_(events), steps_(std::move(steps)) {}
 
   Task<Result<BatchOutcome>> Run(JobSession& db, int size) override {
-    events_.push_back("run " + std::to_string(size));
+    const bool limited = allowed() < std::numeric_limits<long long>::max();
+    events_.push_back("run " + std::to_string(size) +
+                      (limited ? " for " + std::to_string(allowed()) : ""));
     if (steps_.empty()) co_return BatchOutcome();
     const Step step = std::move(steps_.front());
     steps_.pop_front();
@@ -198,21 +200,22 @@ TEST_F(BatchesTest, AMismatchIsHalvedDownToTheRowAndThatIsSetAside) {
   EXPECT_EQ(control_.fences, 8) << "setting aside is fenced as well";
 }
 
-TEST_F(BatchesTest, AMismatchUnderALimitIsHalvedFromTheLimit) {
+// It limits what is treated, not what is looked at.
+TEST_F(BatchesTest, ALimitDoesNotMakeBatchesSmaller) {
   policy_.most_rows = 2;
-  policy_.pacing.first = 1000;
-  EXPECT_EQ(RunSteps({Mismatch(), Seen(1, 1), Seen(1, 1)}),
+  EXPECT_EQ(RunSteps({Seen(8, 0), Seen(10, 1), Seen(12, 1)}),
             "partial rows: the limit of one run is reached");
-  EXPECT_THAT(WorkEvents(), ElementsAre("run 2", "run 1", "committed", "run 1", "committed"));
+  EXPECT_THAT(WorkEvents(), ElementsAre("run 8 for 2", "committed", "run 10 for 2", "committed",
+                                        testing::MatchesRegex("run 1[0-9] for 1"), "committed"));
 }
 
 // ---- ends ----
 
 TEST_F(BatchesTest, StopsAtTheLimitAndNotBehindIt) {
   policy_.most_rows = 10;
-  EXPECT_EQ(RunSteps({Seen(8, 8), Seen(2, 2), Seen(8, 8)}),
+  EXPECT_EQ(RunSteps({Seen(8, 8), Seen(10, 2), Seen(8, 8)}),
             "partial rows: the limit of one run is reached");
-  EXPECT_THAT(WorkEvents(), ElementsAre("run 8", "committed", "run 2", "committed"));
+  EXPECT_THAT(WorkEvents(), ElementsAre("run 8 for 10", "committed", "run 10 for 2", "committed"));
   EXPECT_EQ(control_.throttles, 2) << "who is finished waits for no gate";
   EXPECT_EQ(Counts(), "10 done, 0 skipped, 0 quarantined, 2 batches");
 }

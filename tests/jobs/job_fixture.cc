@@ -107,6 +107,7 @@ RunResult JobTest::Run(const JobSpec& spec, const std::map<std::string, std::str
   run_id_ = Value("SELECT gen_random_uuid()");
   JobContext context{runtime, db, values, control_, std::string(spec.name), run_id_, time_zone_};
   context.arguments = arguments;
+  context.server = server_;
   RunResult result;
   result.outcome = RunCoro(runtime, OpenAndRun(context, spec, result.report));
   return result;
@@ -120,6 +121,7 @@ RunResult JobTest::DryRun(const JobSpec& spec, const std::map<std::string, std::
   run_id_ = Value("SELECT gen_random_uuid()");
   JobContext context{runtime, db, values, control_, std::string(spec.name), run_id_, time_zone_};
   context.arguments = arguments;
+  context.server = server_;
   context.dry_run = true;
   RunResult result;
   result.outcome = RunCoro(runtime, OpenAndRun(context, spec, result.report));

@@ -46,6 +46,7 @@ class JobTest : public ::testing::Test {
   std::string hub_;
   std::string user_ = "postgres";
   std::string time_zone_ = "UTC";
+  std::string server_ = "main";
   std::string run_id_;  // of the last run
   FakeControl control_;
 };

@@ -178,6 +178,27 @@ TEST_F(ReconcileTest, WithTriggersOfTheDocumentItCountsLiveAndAsksBeforeItTouche
   EXPECT_EQ(Value("SELECT updated_at > now() - interval '1 hour' FROM chat_sessions"), "t");
 }
 
+// A condition that only mentions the setting is no guard.
+TEST_F(ReconcileTest, AGuardIsTheConditionAndNotAWordInIt) {
+  Chat(1, 3);
+  Exec(
+      "DROP TRIGGER update_message_count_trigger ON messages; CREATE TRIGGER "
+      "update_message_count_trigger AFTER INSERT OR DELETE ON messages FOR EACH ROW WHEN "
+      "(current_setting('pgsteward.archiving', true) = 'on') EXECUTE FUNCTION "
+      "update_message_count(); CREATE TRIGGER touch BEFORE UPDATE ON chat_sessions FOR EACH ROW "
+      "WHEN (current_setting('pgsteward.archiving', true) = 'on') EXECUTE FUNCTION "
+      "update_updated_at_column()");
+  EXPECT_EQ(DryRun(kReconcileMessageCount).report.plan.front(),
+            "message_count should be the number of live messages");
+  Exec("UPDATE chat_sessions SET message_count = 9");
+  EXPECT_EQ(Run(kReconcileMessageCount, {{"fix", "true"}}).Text(),
+            "error  correcting a chat would change its updated_at: triggers without the guard on "
+            "public.chat_sessions: touch");
+  Exec("DROP TRIGGER touch ON chat_sessions");
+  EXPECT_EQ(Run(kReconcileMessageCount, {{"fix", "true"}}).Text(), "ok");
+  EXPECT_EQ(Counts(), "3");
+}
+
 TEST_F(ReconcileTest, GoesOnWhereTheLastRunStopped) {
   for (int n = 1; n <= 5; ++n) Chat(n, 1);
   Exec(
@@ -250,8 +271,11 @@ TEST_F(ReconcileTest, WithoutTheGrantItFailsAndRecovers) {
   Exec(
       "UPDATE chat_sessions SET message_count = 9;"
       "REVOKE UPDATE (message_count) ON chat_sessions FROM pgsteward_jobs");
-  EXPECT_THAT(Run(kReconcileMessageCount, {{"fix", "true"}}).Text(),
-              HasSubstr("error 42501 permission denied for table chat_sessions"));
+  const std::string refused =
+      "error 42501 role \"pgsteward_jobs\" may not write message_count of public.chat_sessions";
+  EXPECT_EQ(Run(kReconcileMessageCount, {{"fix", "true"}}).Text(), refused);
+  EXPECT_EQ(DryRun(kReconcileMessageCount, {{"fix", "true"}}).Text(), refused);
+  EXPECT_EQ(Run(kReconcileMessageCount).Text(), "ok");
   Exec("GRANT UPDATE (message_count) ON chat_sessions TO pgsteward_jobs");
   EXPECT_EQ(Run(kReconcileMessageCount, {{"fix", "true"}}).Text(), "ok");
   EXPECT_EQ(Counts(), "1");

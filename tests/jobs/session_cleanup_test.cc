@@ -172,7 +172,8 @@ TEST_F(SessionCleanupTest, D6WithoutBypassOfRowSecurityItIsAnError) {
       "EXCEPTION WHEN duplicate_object THEN END $$; ALTER ROLE jobs_seeing_nothing NOBYPASSRLS;"
       "GRANT SELECT, DELETE, UPDATE (id) ON sessions TO jobs_seeing_nothing;"
       "GRANT USAGE ON SCHEMA pgsteward TO jobs_seeing_nothing;"
-      "GRANT SELECT ON pgsteward.retention_hold TO jobs_seeing_nothing");
+      "GRANT SELECT ON pgsteward.retention_hold TO jobs_seeing_nothing;"
+      "GRANT SELECT, INSERT ON pgsteward.quarantine TO jobs_seeing_nothing");
   user_ = "jobs_seeing_nothing";
   const std::string refused =
       "error 42501 query would be affected by row-level security policy for table \"sessions\"";
@@ -191,12 +192,114 @@ TEST_F(SessionCleanupTest, D13TheGrantsOfTheRoleAreEnoughAndNeeded) {
       "REVOKE UPDATE ON sessions FROM pgsteward_jobs; REVOKE UPDATE (id, active) ON sessions "
       "FROM pgsteward_jobs");
   const RunResult run = Run(kSessionCleanup);
-  EXPECT_EQ(run.Text(), "error 42501 permission denied for table sessions");
-  EXPECT_EQ(run.outcome.error().hint,
-            "Grant the role what schema/job_roles.sql grants, BYPASSRLS included.");
+  const std::string refused = "error 42501 role \"pgsteward_jobs\" may not lock public.sessions";
+  EXPECT_EQ(run.Text(), refused);
+  EXPECT_EQ(run.outcome.error().hint, "Run schema/job_roles.sql, or grant it what that grants.");
+  EXPECT_EQ(DryRun(kSessionCleanup).Text(), refused);
   Exec("GRANT UPDATE (id) ON sessions TO pgsteward_jobs");
   EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
   EXPECT_EQ(Left(), "young false");
+}
+
+TEST_F(SessionCleanupTest, WithoutTheRightsAlsoTheDryRunSaysSo) {
+  AddSome();
+  Exec("REVOKE DELETE, UPDATE ON sessions FROM pgsteward_jobs");
+  EXPECT_EQ(DryRun(kSessionCleanup).Text(),
+            "error 42501 role \"pgsteward_jobs\" may not lock and delete public.sessions");
+  EXPECT_EQ(DryRun(kSessionCleanup, {{"deactivate_after", "60 days"}}).Text(),
+            "error 42501 role \"pgsteward_jobs\" may not lock and deactivate and delete "
+            "public.sessions");
+  Exec("GRANT DELETE, UPDATE (id) ON sessions TO pgsteward_jobs");
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+  EXPECT_EQ(Left(), "young false");
+}
+
+// A ctid is a row of one table: (0,1) of the heir is another one.
+TEST_F(SessionCleanupTest, RowsOfHeirsAreNotTakenForItsOwn) {
+  AddSome();
+  Exec(
+      "CREATE TABLE old_sessions () INHERITS (sessions); INSERT INTO old_sessions SELECT "
+      "gen_random_uuid(), user_id FROM sessions; UPDATE old_sessions SET user_agent = 'heir', "
+      "active = true, last_activity = now()");
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "error 42809 other tables inherit from public.sessions");
+  EXPECT_EQ(DryRun(kSessionCleanup).Text(),
+            "error 42809 other tables inherit from public.sessions");
+  Exec("ALTER TABLE old_sessions NO INHERIT sessions");
+  // And one that comes when the run has looked.
+  control_.on_fence = [&](JobSession&) -> Task<void> {
+    if (control_.fences == 1) Exec("ALTER TABLE old_sessions INHERIT sessions");
+    co_return;
+  };
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+  EXPECT_EQ(Left(), "heir true, heir true, heir true, heir true, young false");
+}
+
+TEST_F(SessionCleanupTest, APartitionedTableIsRefused) {
+  Exec(
+      "ALTER TABLE sessions RENAME TO old; CREATE TABLE sessions (LIKE old) PARTITION BY LIST "
+      "(active); CREATE TABLE sessions_1 PARTITION OF sessions DEFAULT; GRANT SELECT, DELETE, "
+      "UPDATE (id) ON sessions TO pgsteward_jobs");
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "error 42809 public.sessions is not an ordinary table");
+  Exec("DROP TABLE sessions; ALTER TABLE old RENAME TO sessions");
+  AddSome();
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+  EXPECT_EQ(Left(), "young false");
+}
+
+// A row that refers to a session and does not go along keeps it, and only it.
+TEST_F(SessionCleanupTest, SessionsThatAreReferredToAreSetAside) {
+  for (const char* kind : {"", " DEFERRABLE INITIALLY DEFERRED"}) {
+    Exec("DELETE FROM sessions; DELETE FROM pgsteward.quarantine");
+    AddSome();
+    Exec(std::string("CREATE TABLE login_notes (session uuid REFERENCES sessions") + kind +
+         "); INSERT INTO login_notes SELECT id FROM sessions WHERE user_agent = 'due' LIMIT 1");
+    EXPECT_EQ(DryRun(kSessionCleanup).report.plan.back(),
+              "goes to quarantine if a row refers to it: public.login_notes by "
+              "login_notes_session_fkey");
+    const RunResult run = Run(kSessionCleanup);
+    EXPECT_EQ(run.Text(), "partial quarantined: see pgsteward.quarantine") << kind;
+    EXPECT_EQ(run.report.rows_done, 2);
+    EXPECT_EQ(run.report.rows_quarantined, 1);
+    EXPECT_EQ(Left(), "due false, young false");
+    EXPECT_EQ(Value("SELECT target || ': ' || reason FROM pgsteward.quarantine"),
+              "public.sessions: the server refused it: SQLSTATE 23503, update or delete on table "
+              "\"sessions\" violates foreign key constraint \"login_notes_session_fkey\" on table "
+              "\"login_notes\"");
+    EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+    Exec("DROP TABLE login_notes; DELETE FROM pgsteward.quarantine");
+    EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+    EXPECT_EQ(Left(), "young false");
+  }
+}
+
+TEST_F(SessionCleanupTest, TriggersFindTheTablesThatTheyNameWithoutASchema) {
+  AddSome();
+  Exec(R"(
+    CREATE TABLE session_log (agent text);
+    GRANT INSERT ON session_log TO pgsteward_jobs;
+    CREATE FUNCTION log_session() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO session_log VALUES (OLD.user_agent); RETURN OLD; END $$;
+    CREATE TRIGGER log AFTER DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION log_session())");
+  EXPECT_EQ(DryRun(kSessionCleanup).report.plan.back(), "triggers run: log");
+  EXPECT_EQ(Run(kSessionCleanup).Text(), "ok");
+  EXPECT_EQ(Left(), "young false");
+  EXPECT_EQ(Value("SELECT count(*) FROM session_log"), "3");
+}
+
+TEST_F(SessionCleanupTest, AStopBetweenTheStagesIsToldAndTheNextRunGoesOn) {
+  Add("stale", "true", "now() - interval '100 days'");
+  const std::map<std::string, std::string> options = {{"older_than", "90 days"},
+                                                      {"deactivate_after", "60 days"}};
+  control_.on_stop_reason = [calls = 0]() mutable {
+    return std::string(++calls > 2 ? "window" : "");
+  };
+  const RunResult run = Run(kSessionCleanup, options);
+  EXPECT_EQ(run.Text(), "partial window");
+  EXPECT_EQ(run.report.details.at("deactivated"), "1");
+  EXPECT_EQ(Left(), "stale false");
+  control_.on_stop_reason = nullptr;
+  EXPECT_EQ(Run(kSessionCleanup, options).Text(), "ok");
+  EXPECT_EQ(Value("SELECT count(*) FROM sessions"), "0");
 }
 
 // Defect D9: what hangs on a session is not deleted by the way.

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 
+#include "jobs/runner/lease.h"
 #include "jobs/sql_statement.h"
 #include "tests/jobs/job_fixture.h"
+#include "tests/support/run_coro.h"
 
 namespace pgsteward {
 
@@ -45,6 +47,19 @@ TEST(SqlTextTest, RowsOfTags) {
   EXPECT_EQ(RowsOfTag("DO"), 0);
 }
 
+Task<void> TakeLease(JobSession& db, std::vector<LeaseGrant>& grants) {
+  auto opened = co_await db.Open();
+  EXPECT_TRUE(opened);
+  auto begun = co_await db.Begin(TransactionSettings());
+  EXPECT_TRUE(begun);
+  std::vector<std::string> names(1, "job/sql");
+  auto taken = co_await AcquireLeases(db, std::move(names), "test", std::chrono::minutes(1));
+  EXPECT_TRUE(taken);
+  if (taken) grants = *taken;
+  auto committed = co_await db.Commit();
+  EXPECT_TRUE(committed);
+}
+
 class SqlTest : public JobTest {
  protected:
   void SetUp() override {
@@ -56,6 +71,13 @@ class SqlTest : public JobTest {
   }
   std::string Count() const { return Value("SELECT count(*) FROM things"); }
 };
+
+TEST_F(SqlTest, ThePathBelongsToThePlan) {
+  JobOptions options(kSql.options);
+  const std::string plan = options.WideningText();
+  options.Set("search_path", "public, pg_catalog");
+  EXPECT_NE(options.WideningText(), plan);
+}
 
 TEST_F(SqlTest, RunsOneStatementAndCountsItsRows) {
   const RunResult run = Run(kSql, {{"sql", "DELETE FROM public.things WHERE n > 3"}});
@@ -85,6 +107,70 @@ TEST_F(SqlTest, ReadOnlyMeansIt) {
   EXPECT_EQ(
       Run(kSql, {{"sql", "SELECT FROM public.things"}, {"read_only", "true"}}).report.rows_done, 5);
   EXPECT_EQ(Count(), "5");
+}
+
+// The fence locks a row of the lease, which a read-only transaction refuses.
+TEST_F(SqlTest, ReadOnlyIsFencedByARealLease) {
+  Runtime runtime;
+  JobSession leases(runtime, Target());
+  std::vector<LeaseGrant> grants;
+  RunCoro(runtime, TakeLease(leases, grants));
+  ASSERT_EQ(grants.size(), 1U);
+  std::vector<std::string> fences;
+  control_.on_fence = [&](JobSession& db) -> Task<void> {
+    auto fenced = co_await FenceByLeases(db, grants, "test");
+    fences.push_back(fenced ? "ok" : ToText(fenced.error()));
+  };
+  const std::map<std::string, std::string> options = {{"sql", "SELECT FROM public.things"},
+                                                      {"read_only", "true"}};
+  EXPECT_EQ(Run(kSql, options).Text(), "ok");
+  EXPECT_EQ(Run(kSql, {{"sql", "DELETE FROM public.things"}, {"read_only", "true"}}).Text(),
+            "error 25006 cannot execute DELETE in a read-only transaction");
+  EXPECT_EQ(Run(kSql, {{"sql", "SELECT set_config('transaction_read_only', 'off', true)"},
+                       {"read_only", "true"}})
+                .Text(),
+            "error 25001 transaction read-write mode must be set before any query");
+  EXPECT_THAT(fences, ElementsAre("ok", "ok", "ok"));
+  EXPECT_EQ(Run(kSql, {{"sql", "DELETE FROM public.things"}}).Text(), "ok");
+  EXPECT_EQ(Count(), "0");
+}
+
+// A COMMIT that is not answered may be done: the next attempt must not do it again.
+TEST_F(SqlTest, ADueTimesStatementIsDoneOnce) {
+  Exec("INSERT INTO pgsteward.job_state (job, type, timetable) VALUES ('sql', 'sql', 't')");
+  std::string due = "2026-01-01 00:00+00";
+  int attempt = 0;
+  control_.on_fence = [&](JobSession&) -> Task<void> {
+    Exec(
+        "INSERT INTO pgsteward.job_run (run_id, job, type, trigger, due_at, attempt, started_at, "
+        "host, pid, holder, lease_epoch, timeline, status) VALUES ('" +
+        run_id_ + "', 'sql', 'sql', 'retry', " + (due.empty() ? "NULL" : "'" + due + "'") + ", " +
+        std::to_string(++attempt) + ", now(), 'h', 1, 'h', 1, 1, 'running')");
+    co_return;
+  };
+  std::map<std::string, std::string> options = {
+      {"sql", "INSERT INTO public.things SELECT max(n) + 1 FROM public.things"}};
+  // What is rolled back leaves no mark.
+  options["expect_rows_max"] = "0";
+  EXPECT_EQ(Run(kSql, options).Text(), "error  1 rows, expected at most 0; rolled back");
+  options.erase("expect_rows_max");
+  EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
+  const std::string first = run_id_;
+  // As when its daemon was killed between COMMIT and the word of it.
+  Exec("UPDATE pgsteward.job_run SET status = 'aborted', details = '{}'");
+  EXPECT_EQ(Count(), "6");
+  const RunResult again = Run(kSql, options);
+  EXPECT_EQ(again.Text(), "ok");
+  EXPECT_EQ(again.report.rows_done, 0);
+  EXPECT_EQ(again.report.details.at("executed_by"), first);
+  EXPECT_EQ(Count(), "6");
+  due = "2026-01-02 00:00+00";
+  EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
+  // By hand it has no due time, and is done as often as somebody wants it.
+  due.clear();
+  EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
+  EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
+  EXPECT_EQ(Count(), "9");
 }
 
 TEST_F(SqlTest, TheDryRunExplains) {

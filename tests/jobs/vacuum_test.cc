@@ -42,6 +42,19 @@ class VacuumTest : public JobTest {
   }
 };
 
+// The server only warns, and somebody may have silenced it.
+TEST_F(VacuumTest, WhereWarningsAreHiddenNothingIsTakenForDone) {
+  Exec("ALTER DATABASE " + hub_ + " SET client_min_messages = error");
+  EXPECT_EQ(Vacuum("public.\"Old things\""),
+            "query_failed client_min_messages hides the warnings by which VACUUM and ANALYZE say "
+            "that they did nothing; hint: ALTER ROLE postgres SET client_min_messages = warning, "
+            "or of the database.");
+  EXPECT_EQ(AllVisible(), "0");
+  Exec("ALTER DATABASE " + hub_ + " RESET client_min_messages");
+  EXPECT_EQ(Vacuum("public.\"Old things\""), "ok");
+  EXPECT_EQ(AllVisible(), "1");
+}
+
 TEST_F(VacuumTest, VacuumsAndAnalyzes) {
   EXPECT_EQ(AllVisible(), "0");
   EXPECT_EQ(Vacuum("public.\"Old things\"", true), "ok");

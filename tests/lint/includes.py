@@ -38,6 +38,8 @@ FENCES = [
     ("boost/json*", ("core/json.cc",), "core/json.cc"),
     ("boost/beast*", ("daemon/http*",), "daemon/http*"),
     ("date/*", ("core/time_zone*",), "core/time_zone*"),
+    ("openssl/*", ("core/sha256.cc",), "core/sha256.cc"),
+    ("zstd.h", ("core/zstd_*",), "core/zstd_*"),
 ]
 FENCES_FOR_TESTS_TOO = [
     ("boost/asio.hpp", (), "no file: include the single headers"),

@@ -57,7 +57,7 @@ TEST_F(JobRolesTest, TheFileCanBeRunAgain) {
   EXPECT_EQ(Value(acls), before);
   EXPECT_EQ(Value("SELECT concat_ws(' ', rolcanlogin, rolbypassrls, rolconnlimit, rolsuper, "
                   "rolcreaterole, rolcreatedb) FROM pg_roles WHERE rolname = 'pgsteward_jobs'"),
-            "t t 10 f f f");
+            "t t 30 f f f");
   EXPECT_EQ(Value("SELECT string_agg(m.roleid::regrole::text, ' ') FROM pg_auth_members AS m "
                   "WHERE m.member = 'pgsteward_jobs'::regrole"),
             "pg_monitor");
@@ -124,18 +124,21 @@ TEST_F(JobRolesTest, KeepsItsOwnTables) {
       "'r');"
       "INSERT INTO pgsteward.remediation_log (job, rule, action, result, pid) VALUES "
       "('a', 'r', 'observe', 'ok', 1);"
+      "INSERT INTO pgsteward.proven_backup VALUES ('s', '/t', 'b', now(), now());"
       "INSERT INTO pgsteward.job_run (run_id, job, type, trigger, started_at, host, pid, holder, "
       "lease_epoch, timeline, status) VALUES (gen_random_uuid(), 'a', 'b', 'manual', now(), 'h', "
       "1, 'a', 1, 1, 'ok')");
   EXPECT_EQ(jobs.Value("SELECT created_by FROM pgsteward.retention_hold"), "pgsteward_jobs");
-  for (const std::string_view relation : StewardSchema().versions[0].relations) {
-    const std::string table = "pgsteward." + std::string(relation);
-    EXPECT_EQ(jobs.Value("WITH gone AS (DELETE FROM " + table +
-                         " RETURNING 1) SELECT count(*) FROM gone"),
-              "1")
-        << table;
+  for (const SchemaVersion& version : StewardSchema().versions) {
+    for (const std::string_view relation : version.relations) {
+      const std::string table = "pgsteward." + std::string(relation);
+      EXPECT_EQ(jobs.Value("WITH gone AS (DELETE FROM " + table +
+                           " RETURNING 1) SELECT count(*) FROM gone"),
+                "1")
+          << table;
+    }
   }
-  EXPECT_EQ(jobs.Value("SELECT count(*) FROM pgsteward.schema_version"), "4");
+  EXPECT_EQ(jobs.Value("SELECT count(*) FROM pgsteward.schema_version"), "5");
 }
 
 TEST_F(JobRolesTest, CanDoNothingElse) {

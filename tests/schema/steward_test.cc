@@ -23,8 +23,9 @@ constexpr char kTables[] =
     "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename) "
     "FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
 constexpr char kOwn[] =
-    "pgsteward.job_run pgsteward.job_state pgsteward.lease pgsteward.quarantine "
-    "pgsteward.remediation_log pgsteward.retention_hold pgsteward.schema_version";
+    "pgsteward.job_run pgsteward.job_state pgsteward.lease pgsteward.proven_backup "
+    "pgsteward.quarantine pgsteward.remediation_log pgsteward.retention_hold "
+    "pgsteward.schema_version";
 
 // The text of the error that `sql` raises, "" when it raises none; what it did is taken back.
 std::string Refusal(PgClient& client, const std::string& sql) {
@@ -50,20 +51,21 @@ class StewardTest : public SchemaTest {
 TEST_F(StewardTest, NeedsNoHubAndMakesNothingOfIt) {
   const Applied applied = ApplySteward(Conninfo());
   ASSERT_TRUE(applied.report) << ToText(applied.report.error());
-  EXPECT_EQ(applied.report->versions, 1);
+  EXPECT_EQ(applied.report->versions, 2);
   EXPECT_EQ(applied.report->indexes, 0);
-  EXPECT_EQ(applied.report->reached, "1.0.0");
+  EXPECT_EQ(applied.report->reached, "1.1.0");
   EXPECT_THAT(
       applied.lines,
       ElementsAre("pgsteward 1.0.0 lease.sql: ok", "pgsteward 1.0.0 jobs.sql: ok",
-                  "pgsteward 1.0.0 retention.sql: ok", "pgsteward 1.0.0 remediation.sql: ok"));
+                  "pgsteward 1.0.0 retention.sql: ok", "pgsteward 1.0.0 remediation.sql: ok",
+                  "pgsteward 1.1.0 backups.sql: ok"));
   EXPECT_EQ(Value(kTables), kOwn);
   EXPECT_EQ(Value("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE "
                   "nspname !~ '^pg_' AND nspname <> 'information_schema'"),
             "pgsteward public");
-  EXPECT_EQ(Value("SELECT concat_ws(' ', component, version, completed_at IS NOT NULL) FROM "
-                  "pgsteward.schema_version"),
-            "pgsteward 1.0.0 t");
+  EXPECT_EQ(Value("SELECT string_agg(concat_ws(' ', component, version, completed_at IS NOT NULL), "
+                  "', ' ORDER BY version) FROM pgsteward.schema_version"),
+            "pgsteward 1.0.0 t, pgsteward 1.1.0 t");
 
   const auto hub = Check(Conninfo());
   EXPECT_FALSE(hub->present);
@@ -99,13 +101,26 @@ TEST_F(StewardTest, LeavesForeignTablesAlone) {
 // A hub of before these tables: nothing of it changes.
 TEST_F(StewardTest, ComesToAHubThatWasThereBefore) {
   UseAppliedHub();
-  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())), ElementsAre("1.0.0 pending"));
+  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())),
+              ElementsAre("1.0.0 pending", "1.1.0 pending"));
   EXPECT_FALSE(Status(Conninfo(), StewardSchema())->present);
   UseSteward();
-  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())), ElementsAre("1.0.0 applied"));
+  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())),
+              ElementsAre("1.0.0 applied", "1.1.0 applied"));
   EXPECT_THAT(States(Status(Conninfo())),
               ElementsAre("1.0.0 applied", "1.1.0 applied", "1.2.0 applied"));
   EXPECT_THAT(Check(Conninfo())->differences, IsEmpty());
+  EXPECT_THAT(Check(Conninfo(), StewardSchema())->differences, IsEmpty());
+}
+
+// A database with the tables of the version before, in use.
+TEST_F(StewardTest, TheNextVersionComesToTheOneBefore) {
+  ASSERT_TRUE(Apply(Conninfo(), "1.0.0", QuickOptions(), StewardSchema()).report);
+  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())),
+              ElementsAre("1.0.0 applied", "1.1.0 pending"));
+  const Applied applied = ApplySteward(Conninfo());
+  ASSERT_TRUE(applied.report) << ToText(applied.report.error());
+  EXPECT_THAT(applied.lines, ElementsAre("pgsteward 1.1.0 backups.sql: ok"));
   EXPECT_THAT(Check(Conninfo(), StewardSchema())->differences, IsEmpty());
 }
 
@@ -140,11 +155,13 @@ TEST_F(StewardTest, WhatIsInTheWayIsNamedAndNothingIsLeftBehind) {
 TEST_F(StewardTest, BaselineRecordsThem) {
   UseSteward();
   Postgres().Exec("DROP TABLE pgsteward.schema_version", "hub");
-  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())), ElementsAre("1.0.0 pending"));
+  EXPECT_THAT(States(Status(Conninfo(), StewardSchema())),
+              ElementsAre("1.0.0 pending", "1.1.0 pending"));
   EXPECT_TRUE(Status(Conninfo(), StewardSchema())->present);
-  const Applied baseline = Baseline(Conninfo(), "1.0.0", StewardSchema());
+  const Applied baseline = Baseline(Conninfo(), "1.1.0", StewardSchema());
   ASSERT_TRUE(baseline.report) << ToText(baseline.report.error());
-  EXPECT_THAT(baseline.lines, ElementsAre("note: pgsteward 1.0.0 recorded as applied"));
+  EXPECT_THAT(baseline.lines, ElementsAre("note: pgsteward 1.0.0 recorded as applied",
+                                          "note: pgsteward 1.1.0 recorded as applied"));
   EXPECT_EQ(ApplySteward(Conninfo()).report->versions, 0);
 }
 
@@ -168,10 +185,12 @@ TEST_F(StewardTest, WhoeverMeasuresMayReadThemAndNotWrite) {
   UseSteward();
   Postgres().Exec("CREATE ROLE steward_measurer LOGIN IN ROLE pg_monitor");
   PgClient measurer(Conninfo("steward_measurer"));
-  for (const std::string_view relation : StewardSchema().versions[0].relations) {
-    const std::string table = "pgsteward." + std::string(relation);
-    EXPECT_EQ(measurer.Value("SELECT count(*) FROM " + table), "0");
-    EXPECT_THROW(measurer.Exec("DELETE FROM " + table), std::runtime_error) << table;
+  for (const SchemaVersion& version : StewardSchema().versions) {
+    for (const std::string_view relation : version.relations) {
+      const std::string table = "pgsteward." + std::string(relation);
+      EXPECT_EQ(measurer.Value("SELECT count(*) FROM " + table), "0");
+      EXPECT_THROW(measurer.Exec("DELETE FROM " + table), std::runtime_error) << table;
+    }
   }
   measurer.Close();
   Postgres().Exec("DROP ROLE steward_measurer");

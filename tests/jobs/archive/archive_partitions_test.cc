@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/jobs/archive/purge_fixture.h"
 
 namespace pgsteward {
@@ -150,6 +152,105 @@ TEST_F(ArchivePartitionsTest, WaitsForWritersOnlyALittleAndTriesAgain) {
   EXPECT_GE(asked, 2);
   EXPECT_EQ(Old(),
             "y2001m02 FOR VALUES FROM ('2001-02-01 00:00:00+00') TO ('2001-03-01 00:00:00+00')");
+}
+
+// It may come back: a month made in its place would keep it out for ever.
+TEST_F(ArchivePartitionsTest, MakesNothingInThePlaceOfAMonthThatAPurgeHasDetached) {
+  Archive(1, "2020-01-10 00:00:00+00", 5);
+  Partition();
+  AddMessage("2020-01-20 00:00:00+00");
+  control_.lose_lease_at = 2;
+  EXPECT_EQ(
+      Run(Spec("archive_purge"), {{"older_than", "1 month"}, {"require_backup", "false"}}).Text(),
+      "error  the lease is lost");
+  control_.lose_lease_at = 0;
+  EXPECT_EQ(Run(job_).report.details.at("created"), "0");
+  EXPECT_EQ(DryRun(job_).report.plan[0],
+            "nothing beside public.messages_archive_y2020m01, which a purge has detached: FROM "
+            "('2020-01-01 00:00:00+00') TO ('2020-02-01 00:00:00+00')");
+  const std::string refused =
+      "error  a purge has detached public.messages_archive_y2020m01, and there are old messages of "
+      "its month";
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), refused);
+  EXPECT_EQ(DryRun(Spec("message_archive")).Text(), refused);
+  EXPECT_EQ(
+      Run(Spec("archive_purge"), {{"older_than", "40 years"}, {"require_backup", "false"}}).Text(),
+      "ok");
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_EQ(Months(), "2020-01:6");
+}
+
+TEST_F(ArchivePartitionsTest, GoesOnWithOtherMonthsWhereOneWouldOverlap) {
+  Partition();
+  AddMessage("2001-02-03 04:05:06+00");
+  AddMessage("2001-05-03 04:05:06+00");
+  control_.on_fence = [&](JobSession&) -> Task<void> {
+    if (control_.fences == 1) {
+      Exec(
+          "CREATE TABLE public.taken PARTITION OF public.messages_archive FOR VALUES FROM "
+          "('2001-02-10+00') TO ('2001-02-20+00')");
+    }
+    co_return;
+  };
+  EXPECT_EQ(Run(job_).Text(),
+            "partial overlaps: public.messages_archive_y2001m02 would overlap with another "
+            "partition");
+  EXPECT_EQ(Partitions(), "y2001m05 " + Coming(3) + " taken");
+  control_.on_fence = nullptr;
+  EXPECT_EQ(Run(job_).Text(), "ok");
+  EXPECT_EQ(Partitions(), "y2001m02 y2001m02_2 y2001m05 " + Coming(3) + " taken");
+}
+
+// Only the months that old messages need stop the move.
+TEST_F(ArchivePartitionsTest, MessagesMoveWithoutTheMonthsOfYoungerOnes) {
+  Partition();
+  BecomeJobsRole();
+  AddMessage("2020-01-20 00:00:00+00");
+  const std::string refused =
+      "error 42501 old messages have no partition, messages_archive_y2020m01 for one, and only the "
+      "owner of messages_archive may add it";
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), refused);
+  EXPECT_EQ(DryRun(Spec("message_archive")).Text(), refused);
+  Exec(
+      "CREATE TABLE public.january PARTITION OF public.messages_archive FOR VALUES FROM "
+      "('2020-01-01+00') TO ('2020-02-01+00')");
+  AddMessage(Value("SELECT date_trunc('month', now() AT TIME ZONE 'UTC') - interval '2 months'") +
+             "+00");
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_NE(std::find(control_.notes.begin(), control_.notes.end(),
+                      "months that are not old yet lack a partition: must be owner of table "
+                      "messages_archive to add partitions"),
+            control_.notes.end());
+  EXPECT_EQ(Months(), "2020-01:1");
+}
+
+// Nothing before the year 1 has a partition, and no message of another month waits for it.
+TEST_F(ArchivePartitionsTest, MessagesBeforeTheYearOneStay) {
+  Partition();
+  AddMessage("0044-03-15 12:00:00+00 BC");
+  AddMessage("-infinity");
+  AddMessage("2020-01-20 00:00:00+00");
+  const RunResult plan = DryRun(Spec("message_archive"));
+  EXPECT_NE(std::find(plan.report.plan.begin(), plan.report.plan.end(),
+                      "created before the year 1, fit into no partition and stay: 2 messages"),
+            plan.report.plan.end());
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_EQ(Months(), "2020-01:1");
+  EXPECT_EQ(Value("SELECT count(*) FROM public.messages"), "2");
+}
+
+// A CHECK of the archive is about rows, partitioned or not.
+TEST_F(ArchivePartitionsTest, AMessageThatACheckRefusesIsSetAside) {
+  Partition();
+  AddMessage("2020-01-20 00:00:00+00");
+  AddMessage("2020-01-21 00:00:00+00");
+  Exec("ALTER TABLE public.messages_archive ADD CONSTRAINT late CHECK (created_at > '2020-01-21')");
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "partial quarantined: see pgsteward.quarantine");
+  EXPECT_EQ(Value("SELECT count(*) FROM public.messages"), "2");
+  Exec(
+      "ALTER TABLE public.messages_archive DROP CONSTRAINT late; DELETE FROM pgsteward.quarantine");
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_EQ(Months(), "2020-01:2");
 }
 
 TEST_F(ArchivePartitionsTest, StopsBetweenPartitionsAndGoesOnNextTime) {

@@ -288,6 +288,53 @@ TEST_F(MessageUnarchiveTest, LosesNoRowWhenItsBackendIsKilled) {
 }
 
 // With the job that archives: what came back stays, until its hold is over.
+// A move with the old list of columns would leave the new one's values behind, and match.
+TEST_F(MessageUnarchiveTest, EndsWhenAColumnIsAddedBetweenTwoBatches) {
+  Archive(1, "2020-03-10 00:00:00+00", 2000);
+  int fences = 0;
+  control_.on_fence = [&](JobSession&) -> Task<void> {
+    // Holds and rows have each a batch of 500 and then more.
+    if (++fences == 6) {
+      Exec("ALTER TABLE public.messages_archive ADD COLUMN tokens int DEFAULT 7");
+    }
+    co_return;
+  };
+  EXPECT_EQ(
+      Unarchive({{"chat", Chat(1)}}, {{"nice", "0"}}).Text(),
+      "error  public.messages or public.messages_archive has got other columns or triggers since "
+      "the run began");
+  control_.on_fence = nullptr;
+  EXPECT_EQ(Value("SELECT (SELECT count(*) FROM public.messages) + (SELECT count(*) FROM "
+                  "public.messages_archive)"),
+            "2015");
+  EXPECT_EQ(Unarchive({{"chat", Chat(1)}}).Text(),
+            "error  public.messages has no column \"tokens\", whose values would be lost");
+  Exec("ALTER TABLE public.messages ADD COLUMN tokens int");
+  EXPECT_EQ(Unarchive({{"chat", Chat(1)}}).Text(), "ok");
+  EXPECT_EQ(Live(), "1:2005 2:0 3:0");
+}
+
+TEST_F(MessageUnarchiveTest, CallsNoFunctionThatSomebodyPutIntoPublic) {
+  Exec(R"(
+    CREATE FUNCTION public.hashtextextended(text, integer) RETURNS bigint LANGUAGE plpgsql AS
+      $$ BEGIN RAISE EXCEPTION 'planted'; END $$)");
+  EXPECT_EQ(Unarchive({{"chat", Chat(1)}}, {{"trigger_mode", "respect"}}).Text(), "ok");
+  EXPECT_EQ(Live(), "1:5 2:0 3:0");
+}
+
+// A condition that only mentions the setting does not let the job pass.
+TEST_F(MessageUnarchiveTest, TakesATriggerForGuardedOnlyWhenItsConditionIsTheGuard) {
+  Exec(R"(
+    CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+    CREATE TRIGGER note AFTER INSERT ON public.messages FOR EACH ROW
+      WHEN (current_setting('pgsteward.archiving', true) = 'on') EXECUTE FUNCTION public.note())");
+  const RunResult run = Unarchive({{"chat", Chat(1)}});
+  EXPECT_EQ(run.Text(), "ok");
+  EXPECT_EQ(run.report.details.at("triggers"),
+            "triggers fire for each message: note; the documented one adds to message_count and "
+            "sets updated_at of the chat to now");
+}
+
 TEST_F(MessageUnarchiveTest, IsNotUndoneByTheNextArchiveRun) {
   for (const bool partitioned : {false, true}) {
     SCOPED_TRACE(partitioned ? "partitioned" : "plain");

@@ -82,6 +82,31 @@ TEST_F(OrphanPurgeTest, DoesNothingWhereEverythingWouldBeAnOrphan) {
   EXPECT_EQ(Months(), "2020-01:3");
 }
 
+// A restore may begin between two batches.
+TEST_F(OrphanPurgeTest, EndsWhereEverythingBecomesAnOrphan) {
+  Archive(1, "2020-01-01 00:00:00+00", 700);
+  Archive(2, "2021-01-01 00:00:00+00", 700);
+  MakeLikeTable();
+  Exec("SET session_replication_role = replica; DELETE FROM public.users WHERE id = '" + User(1) +
+       "'");
+  control_.on_progress = [&](const JobReport& so_far) {
+    if (so_far.batches == 1) {
+      Exec(
+          "CREATE TABLE public.kept AS TABLE public.users; SET session_replication_role = "
+          "replica; DELETE FROM public.users");
+    }
+  };
+  const RunResult run = Run(job_, {{"batch_target_ms", "10000"}, {"nice", "0"}});
+  EXPECT_EQ(run.Text(),
+            "partial no_parents: public.users or public.chat_sessions is empty, so everything "
+            "would be an orphan");
+  EXPECT_EQ(run.report.rows_done, 500);
+  control_.on_progress = nullptr;
+  Exec("INSERT INTO public.users SELECT * FROM public.kept");
+  EXPECT_EQ(Run(job_).report.rows_done, 200);
+  EXPECT_EQ(Value("SELECT count(*) FROM public.messages_archive"), "700");
+}
+
 TEST_F(OrphanPurgeTest, WalksAPartitionedArchive) {
   Archive(1, "2020-01-30 00:00:00+00", 100);
   Archive(2, "2020-01-30 00:30:00+00", 100);

@@ -47,9 +47,8 @@ void PurgeTest::Archive(int chat, const std::string& first, int count) const {
 
 void PurgeTest::ProveBackup(const std::string& covers_until) const {
   Exec(
-      "CREATE TABLE IF NOT EXISTS pgsteward.proven_backup (proven_at timestamptz NOT NULL, "
-      "covers_until timestamptz NOT NULL);"
-      "INSERT INTO pgsteward.proven_backup VALUES (now(), " +
+      "INSERT INTO pgsteward.proven_backup (server, target, backup_id, proven_at, covers_until) "
+      "VALUES ('hub', '/backups', gen_random_uuid()::text, now(), " +
       covers_until + ")");
 }
 

@@ -188,6 +188,44 @@ TEST_F(EncryptPiiTest, ADamagedRowIsSetAside) {
   EXPECT_EQ(Readable(kKey), "120");
 }
 
+// What is known to be unreadable says nothing about the key.
+TEST_F(EncryptPiiTest, TheKeyIsNotTriedOnWhatIsSetAside) {
+  ASSERT_EQ(Encrypt().Text(), "ok");
+  Exec(R"(
+    CREATE TABLE damaged AS (SELECT id FROM users ORDER BY id LIMIT 10)
+      UNION (SELECT id FROM users ORDER BY id DESC LIMIT 10);
+    UPDATE users SET email_encrypted = 'x' WHERE id IN (SELECT id FROM damaged);
+    INSERT INTO pgsteward.quarantine (target, row_id, job, run_id, reason)
+    SELECT 'public.users', id, 'encrypt_pii', gen_random_uuid(), 'r' FROM damaged)");
+  EXPECT_EQ(Encrypt().Text(), "ok");
+  EXPECT_EQ(Readable(kKey), "100");
+  Exec(
+      "DELETE FROM pgsteward.quarantine; UPDATE users SET email_encrypted = NULL WHERE id IN "
+      "(SELECT id FROM damaged)");
+  EXPECT_EQ(Encrypt().Text(), "ok");
+  EXPECT_EQ(Readable(kKey), "120");
+}
+
+TEST_F(EncryptPiiTest, WithoutTheRightsAlsoTheDryRunSaysSo) {
+  Exec("REVOKE UPDATE (email_encrypted) ON users FROM pgsteward_jobs");
+  const std::string refused =
+      "error 42501 role \"pgsteward_jobs\" may not read and write the addresses of public.users";
+  EXPECT_EQ(DryRun(kEncryptPii, {{"key_file", File("key")}}).Text(), refused);
+  EXPECT_EQ(Encrypt().Text(), refused);
+  Exec("GRANT UPDATE (email_encrypted) ON users TO pgsteward_jobs");
+  EXPECT_EQ(Encrypt().Text(), "ok");
+}
+
+// A condition that only mentions the setting does not keep updated_at.
+TEST_F(EncryptPiiTest, ATriggerIsGuardedOnlyWhenItsConditionIsTheGuard) {
+  Exec(R"(
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN NEW.updated_at := now(); RETURN NEW; END $$;
+    CREATE TRIGGER touch BEFORE UPDATE ON users FOR EACH ROW
+      WHEN (current_setting('pgsteward.archiving', true) = 'on') EXECUTE FUNCTION touch())");
+  EXPECT_EQ(Encrypt().report.details.at("updated_at"), "changed");
+}
+
 TEST_F(EncryptPiiTest, AHeldRowIsTakenLater) {
   PgClient holder = Connect();
   holder.Exec(

@@ -99,6 +99,26 @@ TEST(ReaperPolicy, ARuleOfZeroIsOff) {
   EXPECT_EQ(Text(DecideReaping(facts, off, {}, nullptr)), "");
 }
 
+// PostgreSQL 13 knows only the age of the statement that waits.
+TEST(ReaperPolicy, WithoutTheTimeOfWaitingNobodyIsABlocker) {
+  std::vector<ReaperWait> waits;
+  for (const long long pid : {2, 3, 4, 5, 6}) {
+    ReaperWait wait;
+    wait.pid = pid;
+    wait.seconds = 3600;
+    wait.blockers = {1};
+    waits.push_back(wait);
+  }
+  ReaperPolicy policy;
+  policy.mode = ReaperMode::kTerminate;
+  const ReaperFacts facts = Facts({Idle(1, 5)}, waits);
+  EXPECT_EQ(Text(DecideReaping(facts, policy, {}, nullptr)), "1 root_blocker terminate");
+  policy.knows_waits = false;
+  EXPECT_EQ(Text(DecideReaping(facts, policy, {}, nullptr)), "");
+  policy.idle_in_tx_s = 5;
+  EXPECT_EQ(Text(DecideReaping(facts, policy, {}, nullptr)), "1 idle_in_tx terminate");
+}
+
 TEST(ReaperPolicy, OnlyRootsWithVictimsAreBlockers) {
   ReaperPolicy policy;
   policy.mode = ReaperMode::kTerminate;

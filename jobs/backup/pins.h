@@ -1,0 +1,33 @@
+// What people say of backups: keep this one; that one was looked at.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "jobs/backup/place.h"
+
+namespace pgsteward {
+
+// Held by whoever changes what lies in a place; ends with the process. For short: nobody waits.
+class PlaceLock {
+ public:
+  // kBusy: held by somebody else. kUnavailable: the file system has none, or it cannot be written.
+  static Result<PlaceLock> Take(const BackupPlace& place);
+  PlaceLock(PlaceLock&& other) noexcept;
+  PlaceLock& operator=(PlaceLock&&) = delete;
+  ~PlaceLock();
+
+ private:
+  explicit PlaceLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+// All of these block, and need a place whose sentinel was checked. `reason` is one line; empty:
+// "kept by hand". kNoData: no such backup.
+Result<void> KeepBackup(const BackupPlace& place, const std::string& id, const std::string& reason);
+// False: it was not kept by hand.
+Result<bool> UnkeepBackup(const BackupPlace& place, const std::string& id);
+// The anomaly of `id` keeps no backup any more.
+Result<void> AcceptAnomaly(const BackupPlace& place, const std::string& id);
+
+}  // namespace pgsteward

@@ -1,0 +1,240 @@
+#include "jobs/backup/place.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include "core/durable_file.h"
+
+namespace pgsteward {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
+constexpr std::string_view kSentinelStart = "pgsteward backups, format 1\n";
+constexpr std::string_view kSentinelText =
+    "pgsteward backups, format 1\n"
+    "This folder holds backups of PostgreSQL servers: see RESTORE.txt in each of them.\n"
+    "Leave this file where it is: without it nothing is written here and nothing is deleted.\n";
+constexpr auto kOwn = std::to_array<std::string_view>({".lock", ".partial", ".pins", ".trash"});
+constexpr std::string_view kIdForm = "00000000T000000Z-xxxx";
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+std::string Words(int error) { return std::strerror(error); }
+
+Error NoPlace(const std::string& message, std::string hint) {
+  return Error(Errc::kUnavailable, message, {}, std::move(hint));
+}
+
+struct Entry {
+  std::string name;
+  bool folder = false;  // itself, not by a link
+};
+
+// By name. An empty list where there is no such folder.
+Result<std::vector<Entry>> List(const std::string& path) {
+  std::vector<Entry> entries;
+  std::error_code failed;
+  fs::directory_iterator each(path, failed);
+  while (!failed && each != fs::directory_iterator()) {
+    const fs::file_status status = each->symlink_status(failed);
+    if (failed && failed != std::errc::no_such_file_or_directory) break;
+    if (!failed) entries.push_back({each->path().filename(), fs::is_directory(status)});
+    failed.clear();
+    each.increment(failed);
+  }
+  if (failed && failed != std::errc::no_such_file_or_directory) {
+    return Error(Errc::kUnavailable, "cannot read folder " + path + ": " + failed.message());
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.name < b.name; });
+  return entries;
+}
+
+Result<std::vector<std::string>> ListIds(const std::string& path) {
+  auto entries = List(path);
+  if (!entries) return entries.error();
+  std::vector<std::string> ids;
+  for (const Entry& each : *entries) {
+    if (IsBackupId(each.name)) ids.push_back(each.name);
+  }
+  return ids;
+}
+
+Result<Manifest> ReadManifest(const BackupPlace& place, const std::string& id) {
+  auto text =
+      ReadWholeFile(place.Published(id) + "/" + std::string(kManifestFile), kLargestManifest);
+  if (!text) return text.error();
+  auto manifest = ParseManifest(*text);
+  if (!manifest) return manifest;
+  if (manifest->id != id) {
+    return Error(Errc::kQueryFailed, "its manifest is of backup " + manifest->id);
+  }
+  if (manifest->server != place.server) {
+    return Error(Errc::kQueryFailed, "its manifest is of server " + manifest->server);
+  }
+  return manifest;
+}
+
+Result<std::string> ReadPin(const BackupPlace& place, const std::string& id) {
+  auto text = ReadWholeFile(place.Pin(id));
+  if (!text && text.error().code == Errc::kNoData) return std::string();
+  if (!text) return text.error();
+  std::string reason = text->substr(0, text->find('\n'));
+  return reason.empty() ? std::string("kept by hand") : reason;
+}
+
+Result<void> WriteSentinel(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0 && errno == EEXIST) return Error(Errc::kBusy, path + " is there already");
+  if (fd < 0) return NoPlace("cannot create " + path + ": " + Words(errno), {});
+  const ssize_t written = ::write(fd, kSentinelText.data(), kSentinelText.size());
+  const bool whole = written == static_cast<ssize_t>(kSentinelText.size()) && ::fsync(fd) == 0;
+  const int error = errno;
+  if (::close(fd) == 0 && whole) return {};
+  ::unlink(path.c_str());
+  return NoPlace("cannot write " + path + ": " + Words(error), {});
+}
+
+}  // namespace
+
+std::string BackupPlace::Root() const { return target + "/" + FileNameOf(server); }
+std::string BackupPlace::Published(std::string_view id) const {
+  return Root() + "/" + std::string(id);
+}
+std::string BackupPlace::Partial(std::string_view id) const {
+  return Root() + "/.partial/" + std::string(id);
+}
+std::string BackupPlace::Trash(std::string_view id) const {
+  return Root() + "/.trash/" + std::string(id);
+}
+std::string BackupPlace::Pin(std::string_view id) const {
+  return Root() + "/.pins/" + std::string(id);
+}
+
+std::string BackupPlace::Accepted(std::string_view id) const { return Pin(id) + ".accepted"; }
+
+std::string NormalTarget(std::string target) {
+  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  return target;
+}
+
+std::string FileNameOf(std::string_view name) {
+  std::string safe;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool inner_dot = c == '.' && i > 0 && i + 1 < name.size();
+    if (letter || IsDigit(c) || c == '-' || c == '_' || inner_dot) {
+      safe += c;
+      continue;
+    }
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "%%%02X",
+                  static_cast<unsigned>(static_cast<unsigned char>(c)));
+    safe += text.data();
+  }
+  return safe;
+}
+
+std::string NewBackupId(WallTime now) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(now);
+  const auto day = std::chrono::floor<std::chrono::days>(second);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(second - day);
+  std::random_device chance;
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%04d%02u%02uT%02d%02d%02dZ-%04x",
+                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
+                static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()), chance() & 0xFFFFU);
+  return text.data();
+}
+
+bool IsBackupId(std::string_view name) {
+  if (name.size() != kIdForm.size()) return false;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool hex = IsDigit(c) || (c >= 'a' && c <= 'f');
+    if (kIdForm[i] == '0' ? !IsDigit(c) : kIdForm[i] == 'x' ? !hex : c != kIdForm[i]) return false;
+  }
+  const auto number = [name](std::size_t at, std::size_t length) {
+    unsigned value = 0;
+    std::from_chars(name.data() + at, name.data() + at + length, value);
+    return value;
+  };
+  const std::chrono::year_month_day date(std::chrono::year(static_cast<int>(number(0, 4))),
+                                         std::chrono::month(number(4, 2)),
+                                         std::chrono::day(number(6, 2)));
+  return date.ok() && number(9, 2) < 24 && number(11, 2) < 60 && number(13, 2) < 60;
+}
+
+Result<void> CheckSentinel(const BackupPlace& place) {
+  const std::string path = place.target + "/" + std::string(kSentinelFile);
+  struct stat status {};
+  if (::stat(place.target.c_str(), &status) != 0) {
+    return NoPlace("the target of backups is not there: " + place.target + ": " + Words(errno),
+                   "Mount it, or make it with: pgsteward backup init.");
+  }
+  auto text = ReadWholeFile(path);
+  if (!text && text.error().code == Errc::kNoData) {
+    return NoPlace("the target of backups has no file " + path,
+                   "Is the target mounted? Make a new one with: pgsteward backup init.");
+  }
+  if (!text) return text.error();
+  if (text->starts_with(kSentinelStart)) return {};
+  return NoPlace(path + " is no sentinel that this program knows",
+                 "Another version wrote it, or it is damaged: look before you remove it.");
+}
+
+Result<void> MakeSentinel(const std::string& target) {
+  const std::string path = target + "/" + std::string(kSentinelFile);
+  if (::mkdir(target.c_str(), 0700) != 0 && errno != EEXIST) {
+    return NoPlace("cannot make folder " + target + ": " + Words(errno),
+                   "The folder above it must be there, and writable for pgsteward.");
+  }
+  if (auto written = WriteSentinel(path); !written) return written;
+  if (auto synced = SyncDirectory(target); !synced) return synced;
+  return SyncDirectory(fs::path(target).parent_path());
+}
+
+Result<PlaceContent> ReadPlace(const BackupPlace& place) {
+  auto entries = List(place.Root());
+  if (!entries) return entries.error();
+  PlaceContent content;
+  for (const Entry& each : *entries) {
+    if (each.folder && IsBackupId(each.name)) {
+      auto pin = ReadPin(place, each.name);
+      if (!pin) return pin.error();
+      std::error_code unknown;
+      const bool accepted = fs::exists(place.Accepted(each.name), unknown);
+      content.backups.push_back({each.name, place.Published(each.name),
+                                 ReadManifest(place, each.name), std::move(*pin), accepted});
+    } else if (std::find(kOwn.begin(), kOwn.end(), each.name) == kOwn.end()) {
+      content.foreign.push_back(each.name);
+    }
+  }
+  auto partial = ListIds(place.Root() + "/.partial");
+  if (!partial) return partial.error();
+  content.partial = std::move(*partial);
+  auto trash = ListIds(place.Root() + "/.trash");
+  if (!trash) return trash.error();
+  content.trash = std::move(*trash);
+  return content;
+}
+
+}  // namespace pgsteward
