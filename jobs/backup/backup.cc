@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/wait.h"
+#include "jobs/backup/backup_metrics.h"
 #include "jobs/backup/expire.h"
 #include "jobs/backup/offsite.h"
 #include "jobs/backup/take_backup.h"
@@ -128,6 +129,7 @@ const JobSpec kBackup = {
     .options = kBackupOptions,
     .groups = kGroups,
     .run = &RunBackup,
+    .subject = &BackupSubject,
 };
 
 }  // namespace pgsteward

@@ -148,11 +148,26 @@ Result<void> ScratchCluster::MakeFolder() {
     return Error(Errc::kUnavailable, "no folder " + base + " for the scratch cluster", {},
                  "Make it, owned by the user that pgsteward runs as.");
   }
+  if (const std::string& kept = options_.keep_at; !kept.empty()) {
+    // What is there is somebody's.
+    const std::string beside = kept + "-tablespaces";
+    for (const std::string& path : {kept, beside}) {
+      if (fs::symlink_status(path, failed).type() == fs::file_type::not_found) continue;
+      return Error(Errc::kBusy, path + " is there already", {}, "Name a folder that is not there.");
+    }
+    if (::mkdir(kept.c_str(), 0700) != 0) {
+      return Error(Errc::kUnavailable, "cannot make folder " + kept + ": " + Words(errno));
+    }
+    made_to_keep_ = true;
+    auto owned = options_.run_as.Own(kept);
+    if (!owned) return owned;
+  }
   SweepScratch(base);
-  const std::uint64_t free = FreeBelow(base);
+  const std::string& filled = options_.keep_at.empty() ? base : options_.keep_at;
+  const std::uint64_t free = FreeBelow(filled);
   if (free < options_.needed_bytes) {
     return Error(Errc::kUnavailable,
-                 "too little space below " + base + ": " + Gigabytes(free) + " free, " +
+                 "too little space below " + filled + ": " + Gigabytes(free) + " free, " +
                      Gigabytes(options_.needed_bytes) + " needed",
                  {}, "Make room, or name a larger file system.");
   }
@@ -337,10 +352,11 @@ Result<void> ScratchCluster::StopServer(int signal, Duration patience) {
 
 void ScratchCluster::RemoveFolder() {
   if (!folder_.empty()) RemoveTree(std::exchange(folder_, {}));
-  if (!options_.keep_at.empty() && !keep_) {
+  if (made_to_keep_ && !keep_) {
     // A half of what was asked for.
     std::error_code failed;
     fs::remove_all(options_.keep_at, failed);
+    fs::remove_all(options_.keep_at + "-tablespaces", failed);
   }
   lock_.Close();
 }

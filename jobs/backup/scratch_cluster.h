@@ -89,7 +89,8 @@ class ScratchCluster {
   ScratchOptions options_;
   std::string own_name_;
   std::string folder_;
-  Fd lock_;  // held while we live: who gets it may remove the folder
+  Fd lock_;                    // held while we live: who gets it may remove the folder
+  bool made_to_keep_ = false;  // keep_at is ours, also to be removed
   bool keep_ = false;
   bool without_network_ = false;
   std::vector<std::string> prefix_;  // of the server's argv
