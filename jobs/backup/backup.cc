@@ -53,13 +53,16 @@ Task<Result<void>> Sweep(JobContext& context, const BackupSettings& settings, Jo
   co_return Result<void>();
 }
 
-// Room is made before the dump: after it there may be none left to make it in.
-Task<Result<void>> MakeRoom(JobContext& context, const BackupSettings& settings,
-                            JobReport& report) {
+// Room is made before the dump: after it there may be none left to make it in. That it cannot be
+// made is no reason to take no backup.
+Task<void> MakeRoom(JobContext& context, const BackupSettings& settings, bool empty_trash,
+                    JobReport& report) {
   ExpireMoment moment;
+  moment.empty_trash = empty_trash;
   auto expired = co_await ExpireInJob(context, settings.place, moment, report);
-  if (!expired) co_return expired.error();
-  co_return Result<void>();
+  if (expired) co_return;
+  report.details["expire"] = "failed: " + expired.error().message;
+  context.control.Note("expires nothing: " + ToText(expired.error()));
 }
 
 Task<void> AfterSuccess(JobContext& context, const BackupSettings& settings,
@@ -94,15 +97,22 @@ Task<Result<void>> RunBackup(JobContext& context, JobReport& report) {
     if (looked && *looked) {
       auto swept = co_await Sweep(context, *settings, report);
       if (!swept) co_return swept;
-      auto room = co_await MakeRoom(context, *settings, report);
-      if (!room) co_return room;
+      co_await MakeRoom(context, *settings, false, report);
     }
   }
   auto facts = co_await ReadBackupFacts(context, *settings);
+  if (facts && !context.dry_run && facts->needed_bytes > facts->free_bytes) {
+    context.control.Note("empties the trash: the target has too little room");
+    co_await MakeRoom(context, *settings, true, report);
+    facts = co_await ReadBackupFacts(context, *settings);
+  }
   if (!facts) co_return facts.error();
   if (context.dry_run) Plan(*settings, *facts, report);
   if (!facts->problems.empty()) co_return AllProblems(facts->problems);
-  if (context.dry_run) co_return co_await MakeRoom(context, *settings, report);
+  if (context.dry_run) {
+    co_await MakeRoom(context, *settings, false, report);
+    co_return Result<void>();
+  }
   auto manifest = co_await TakeBackup(context, *settings, *facts, report);
   if (!manifest) {
     // Somebody's wish is no failure that anybody would retry; a deadline is.
