@@ -3,6 +3,7 @@
 
 #include "daemon/commands.h"
 #include "daemon/commands_backup.h"
+#include "daemon/commands_prove.h"
 #include "daemon/job_command.h"
 #include "daemon/schema_command.h"
 
@@ -221,7 +222,8 @@ int main(int argc, char** argv) {
 
   pgsteward::JobCommandOptions job_options;
   AddJobCommand(app, job_options, config, exit_code);
-  pgsteward::AddBackupCommands(app, config, exit_code);
+  pgsteward::AddProveCommands(*pgsteward::AddBackupCommands(app, config, exit_code), config,
+                              exit_code);
 
   auto* version = app.add_subcommand("version", "Print the version");
   version->callback([&] { exit_code = pgsteward::VersionCommand(); });

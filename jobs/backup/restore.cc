@@ -1,0 +1,409 @@
+#include "jobs/backup/restore.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <set>
+
+#include "core/pg_text.h"
+#include "core/random.h"
+#include "jobs/backup/child_connection.h"
+#include "jobs/backup/drill_blame.h"
+#include "jobs/backup/drill_checks.h"
+#include "jobs/backup/globals_script.h"
+#include "jobs/backup/pg_tools.h"
+#include "jobs/backup/restore_steps.h"
+#include "jobs/backup/verify.h"
+
+namespace pgsteward {
+
+namespace {
+
+constexpr Duration kStatementTimeout = std::chrono::minutes(10);
+constexpr std::size_t kLongestName = 63;
+
+class Restoration {
+ public:
+  Restoration(Runtime& runtime, RestoreRequest& request) : runtime_(runtime), request_(request) {}
+
+  Task<Result<RestoreOutcome>> Run();
+
+ private:
+  Task<Result<void>> Steps();
+  Task<Result<void>> Verify();
+  Task<Result<void>> Connect();
+  Task<Result<void>> FindTools();
+  Task<Result<void>> LookAtNames();
+  Task<Result<void>> RestoreGlobals();
+  Task<Result<void>> RestoreOne(const BackupDatabase& database);
+  Task<Result<void>> Fill(const BackupDatabase& database, const std::string& name, bool create);
+  Task<Result<void>> Check(const BackupDatabase& database, const std::string& name);
+  Task<Result<void>> Replace(const std::string& name, const std::string& by);
+
+  template <class T>
+  Task<Result<T>> OnThread(std::function<Result<T>()> work);
+  Task<Result<PgResult>> Sql(std::string sql, PgValues values = {});
+  Task<Result<std::set<std::string>>> NamesOf(std::string sql);
+  bool StopAsked();
+  std::string NameOf(const BackupDatabase& database) const {
+    return request_.as.empty() ? database.name : request_.as;
+  }
+  RestoreSource Source() const { return {request_.folder, &*manifest_, request_.identity}; }
+  RestoreStep Step();
+  void Note(const std::string& text) const {
+    if (request_.note) request_.note(text);
+  }
+  void EndPhase(const std::string& name);
+
+  Runtime& runtime_;
+  RestoreRequest& request_;
+  RestoreOutcome outcome_;
+  std::optional<Manifest> manifest_;
+  StopSwitch stop_;
+  SteadyTime phase_begun_ = SteadyNow();
+  std::unique_ptr<PgConnection> db_;
+  std::optional<ChildConnection> child_;
+  std::string pg_restore_, psql_;
+  std::set<std::string> there_;  // databases
+  std::atomic<std::uint64_t> fed_ = 0;
+  double total_ = 0;
+};
+
+bool Restoration::StopAsked() {
+  if (request_.progress && total_ > 0) {
+    request_.progress(std::min(1.0, static_cast<double>(fed_.load()) / total_));
+  }
+  return stop_.stopped() || (request_.stop_wanted && request_.stop_wanted());
+}
+
+template <class T>
+Task<Result<T>> Restoration::OnThread(std::function<Result<T>()> work) {
+  StopWanted wanted = [this] { return StopAsked(); };
+  auto result =
+      co_await OnOwnThread<Result<T>>(runtime_, stop_, std::move(work), std::move(wanted));
+  if (result) co_return result;
+  const std::optional<Error> machine = BlameOnMachine(result.error());
+  co_return machine ? *machine : result.error();
+}
+
+Task<Result<PgResult>> Restoration::Sql(std::string sql, PgValues values) {
+  co_return co_await db_->Query(std::move(sql), std::move(values), kStatementTimeout);
+}
+
+Task<Result<std::set<std::string>>> Restoration::NamesOf(std::string sql) {
+  auto rows = co_await Sql(std::move(sql));
+  if (!rows) co_return rows.error();
+  std::set<std::string> names;
+  for (int row = 0; row < rows->rows(); ++row) names.emplace(rows->Text(row, 0));
+  co_return names;
+}
+
+void Restoration::EndPhase(const std::string& name) {
+  const SteadyTime now = SteadyNow();
+  outcome_.phases.emplace_back(name, Seconds(now - phase_begun_));
+  phase_begun_ = now;
+}
+
+RestoreStep Restoration::Step() {
+  RestoreStep step;
+  const ChildConnection* child = &*child_;
+  step.program = [child](std::vector<std::string> argv, const std::string& database) {
+    argv.push_back("--dbname=" + ServiceConninfo(database));
+    StreamChildSpec spec(std::move(argv));
+    child->Lend(spec);
+    return spec;
+  };
+  step.pg_restore = pg_restore_;
+  step.psql = psql_;
+  step.maintenance = db_->database();
+  step.jobs = request_.jobs;
+  step.spool = request_.spool;
+  step.progress = [this](std::uint64_t bytes) { fed_ += bytes; };
+  return step;
+}
+
+Task<Result<void>> Restoration::Verify() {
+  Note("verifying " + request_.folder);
+  VerifyRequest verify;
+  verify.folder = request_.folder;
+  verify.contents = false;
+  std::function<Result<VerifyReport>()> work = [this, &verify] {
+    return VerifyBackup(verify, stop_);
+  };
+  auto report = co_await OnThread<VerifyReport>(std::move(work));
+  if (!report) co_return report.error();
+  if (!report->whole()) {
+    co_return Error(Errc::kQueryFailed, "the backup is damaged: " + report->problems.front().Text(),
+                    {},
+                    "See all of it with: pgsteward backup verify " + request_.folder +
+                        ". Take another backup, or restore by hand what --plan says.");
+  }
+  manifest_ = std::move(report->manifest);
+  const std::vector<std::string>& wanted = request_.databases;
+  std::vector<BackupDatabase>& databases = manifest_->databases;
+  for (const std::string& name : wanted) {
+    const bool found = std::any_of(databases.begin(), databases.end(),
+                                   [&name](const auto& each) { return each.name == name; });
+    if (!found) co_return Error(Errc::kBadConfig, "the backup holds no database " + name);
+  }
+  std::erase_if(databases, [&wanted](const auto& each) {
+    return !wanted.empty() && std::find(wanted.begin(), wanted.end(), each.name) == wanted.end();
+  });
+  for (const BackupDatabase& database : databases) {
+    total_ += static_cast<double>(database.dump_bytes);
+  }
+  if (databases.size() > 1 && (!request_.as.empty() || !request_.overwrite.empty())) {
+    co_return Error(Errc::kBadConfig, "more than one database, and one name", {},
+                    "Name one of the backup's databases with --database.");
+  }
+  EndPhase("verify");
+  co_return Result<void>();
+}
+
+// Not to a database that is replaced.
+Task<Result<void>> Restoration::Connect() {
+  PgTarget target = request_.target;
+  target.read_only = false;
+  target.part = "restore";
+  target.database = request_.overwrite == "postgres" ? "template1" : "postgres";
+  auto read = [target] { return ServiceOf(target); };
+  auto service = co_await Offload(runtime_, std::move(read), SteadyNow() + kStatementTimeout);
+  if (!service) co_return Error(Errc::kTimeout, "reading the connection's files hangs");
+  if (!*service) co_return service->error();
+  auto opened = co_await PgConnection::Open(runtime_, std::move(target));
+  if (!opened) co_return opened.error().error;
+  db_ = std::move(*opened);
+  const std::string options =
+      "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 "
+      "-c row_security=off";
+  auto child = ChildConnection::Make(std::move(**service), "pgsteward:restore", options);
+  if (!child) co_return child.error();
+  child_.emplace(std::move(*child));
+  co_return Result<void>();
+}
+
+Task<Result<void>> Restoration::FindTools() {
+  const int dumped = manifest_->server_version / 10000;
+  const int server = db_->server_version() / 10000;
+  if (server < dumped) {
+    co_return Error(Errc::kUnsupported,
+                    "the backup is of PostgreSQL " + std::to_string(dumped) +
+                        " and the server is " + std::to_string(server),
+                    {}, "Restore into a server of the same version or a later one.");
+  }
+  struct Wanted {
+    const char* name;
+    std::string* path;
+  };
+  const std::array<Wanted, 2> all = {{{"pg_restore", &pg_restore_}, {"psql", &psql_}}};
+  for (const Wanted& each : all) {
+    std::string name = each.name;
+    std::vector<std::string> directories = request_.tool_directories;
+    auto tool = co_await FindPgTool(runtime_, std::move(name), server, std::move(directories));
+    if (!tool) co_return tool.error();
+    *each.path = tool->path;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Restoration::LookAtNames() {
+  auto names = co_await NamesOf("SELECT datname FROM pg_database");
+  if (!names) co_return names.error();
+  there_ = std::move(*names);
+  for (const BackupDatabase& database : manifest_->databases) {
+    const std::string name = NameOf(database);
+    const bool overwrites = request_.overwrite == name;
+    if (database.format == "plain" && (overwrites || name != database.name)) {
+      co_return Error(Errc::kUnsupported, "a dump in plain format makes its database itself", {},
+                      "Restore it under its own name, where there is none of that name.");
+    }
+    if (there_.contains(name) && !overwrites) {
+      co_return Error(Errc::kBusy, "there is a database " + name + " already", {},
+                      "Restore beside it with --as OTHER_NAME, or type its name to have it "
+                      "replaced: --overwrite " +
+                          name + ".");
+    }
+    if (!there_.contains(name) && !request_.overwrite.empty()) {
+      co_return Error(
+          Errc::kBadConfig,
+          "there is no database " + request_.overwrite + " that " + name + " could replace", {},
+          "Leave --overwrite out.");
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Restoration::RestoreGlobals() {
+  if (!request_.globals) co_return Result<void>();
+  Note("restoring roles that are not there");
+  std::function<Result<std::string>()> read = [this] { return ReadGlobals(Source(), stop_); };
+  auto globals = co_await OnThread<std::string>(std::move(read));
+  if (!globals) co_return globals.error();
+  GlobalsTarget target;
+  auto roles = co_await NamesOf("SELECT rolname FROM pg_roles");
+  if (!roles) co_return roles.error();
+  auto spaces = co_await NamesOf("SELECT spcname FROM pg_tablespace");
+  if (!spaces) co_return spaces.error();
+  target.roles = std::move(*roles);
+  target.tablespaces = std::move(*spaces);
+  const GlobalsScript script = FitGlobals(*globals, target);
+  for (const std::string& name : script.left_out)
+    outcome_.notes.push_back(name + " is there: left as it is");
+  const RestoreStep step = Step();
+  std::function<Result<void>()> work = [this, &script, &step] {
+    return RunSql(step, script.sql, step.maintenance, stop_);
+  };
+  auto done = co_await OnThread<void>(std::move(work));
+  if (!done) co_return done;
+  EndPhase("globals");
+  co_return Result<void>();
+}
+
+Task<Result<void>> Restoration::Fill(const BackupDatabase& database, const std::string& name,
+                                     bool create) {
+  const RestoreSource source = Source();
+  RestoreStep step = Step();
+  if (!create) {
+    step.into = name;
+    std::string sql = "CREATE DATABASE " + QuoteIdentifier(name) + " TEMPLATE template0 ENCODING " +
+                      QuoteLiteral(database.encoding) + " LC_COLLATE " +
+                      QuoteLiteral(database.collate) + " LC_CTYPE " + QuoteLiteral(database.ctype);
+    auto made = co_await Sql(std::move(sql));
+    if (!made) co_return made.error();
+  }
+  std::function<Result<std::uint64_t>()> work = [this, &source, &database, &step] {
+    return RestoreDatabase(source, database, step, stop_);
+  };
+  auto restored = co_await OnThread<std::uint64_t>(std::move(work));
+  if (!restored) {
+    Error error = restored.error();
+    const bool role = error.message.find("role \"") != std::string::npos &&
+                      error.message.find("does not exist") != std::string::npos;
+    if (role && !request_.globals) error.hint = "Restore the roles as well: --globals.";
+    co_return error;
+  }
+  std::vector<std::string> statements;
+  if (!create) statements = DatabaseStatements(database, name);
+  for (std::string& sql : statements) {
+    auto done = co_await Sql(std::move(sql));
+    if (!done) co_return done.error();
+  }
+  EndPhase("databases");
+  Note("analyzing " + name);
+  std::function<Result<void>()> analyze = [this, &step, &name] {
+    return RunSql(step, "ANALYZE;\n", name, stop_);
+  };
+  auto analyzed = co_await OnThread<void>(std::move(analyze));
+  EndPhase("analyze");
+  co_return analyzed;
+}
+
+Task<Result<void>> Restoration::Check(const BackupDatabase& database, const std::string& name) {
+  if (!request_.check) co_return Result<void>();
+  Note("counting the rows of " + name);
+  PgTarget target = request_.target;
+  target.part = "restore";
+  target.database = name;
+  auto opened = co_await PgConnection::Open(runtime_, std::move(target));
+  if (!opened) co_return opened.error().error;
+  RestoredDatabase db(std::move(*opened));
+  DrillChecks checks;
+  std::function<bool()> stopped = [this] { return StopAsked(); };
+  auto checked = co_await CheckRows(db, database, std::move(stopped), checks);
+  if (checked) checked = co_await CheckObjects(db, database, checks);
+  if (!checked) co_return checked;
+  outcome_.rows += checks.rows;
+  outcome_.tables += checks.tables;
+  for (const std::string& problem : checks.problems)
+    outcome_.problems.push_back(name + ": " + problem);
+  for (const std::string& note : checks.notes) outcome_.notes.push_back(name + ": " + note);
+  EndPhase("checks");
+  co_return Result<void>();
+}
+
+// Nothing is dropped: the old one stays for whoever still needs it.
+Task<Result<void>> Restoration::Replace(const std::string& name, const std::string& by) {
+  const std::string suffix = "_before_" + RandomHex(6);
+  const std::string old = name.substr(0, kLongestName - suffix.size()) + suffix;
+  const std::string quoted = QuoteIdentifier(name);
+  Note("putting it in the place of " + name);
+  const std::array<std::string, 5> statements = {
+      "ALTER DATABASE " + quoted + " ALLOW_CONNECTIONS false",
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = " +
+          QuoteLiteral(name),
+      "ALTER DATABASE " + quoted + " RENAME TO " + QuoteIdentifier(old),
+      "ALTER DATABASE " + QuoteIdentifier(by) + " RENAME TO " + quoted,
+      "ALTER DATABASE " + QuoteIdentifier(old) + " ALLOW_CONNECTIONS true"};
+  for (const std::string& statement : statements) {
+    std::string sql = statement;
+    auto done = co_await Sql(std::move(sql));
+    // Sessions take a moment to go.
+    for (int i = 0; !done && done.error().sqlstate == "55006" && i < 50; ++i) {
+      co_await SleepUntil(SteadyNow() + std::chrono::milliseconds(100));
+      std::string again = statement;
+      done = co_await Sql(std::move(again));
+    }
+    if (!done) {
+      std::string allow = "ALTER DATABASE " + quoted + " ALLOW_CONNECTIONS true";
+      static_cast<void>(co_await Sql(std::move(allow)));
+      co_return done.error();
+    }
+  }
+  outcome_.notes.push_back("the database that was replaced is there as " + old +
+                           "; drop it when nobody needs it any more");
+  co_return Result<void>();
+}
+
+Task<Result<void>> Restoration::RestoreOne(const BackupDatabase& database) {
+  const std::string name = NameOf(database);
+  const bool replaces = there_.contains(name);
+  const bool create = !replaces && name == database.name;
+  const std::string suffix = "_restoring_" + RandomHex(6);
+  const std::string into = replaces ? name.substr(0, kLongestName - suffix.size()) + suffix : name;
+  Note("restoring " + database.name + (into == database.name ? "" : " into " + into));
+  auto done = co_await Fill(database, into, create);
+  if (done) done = co_await Check(database, into);
+  const std::size_t problems = outcome_.problems.size();
+  if (done && replaces && problems == 0) done = co_await Replace(name, into);
+  if (done && replaces && problems > 0) {
+    outcome_.notes.push_back(name + " was not replaced; what was restored is there as " + into);
+  }
+  if (done) co_return done;
+  // A half is worse than nothing.
+  std::string drop = "DROP DATABASE IF EXISTS " + QuoteIdentifier(into);
+  static_cast<void>(co_await Sql(std::move(drop)));
+  co_return done;
+}
+
+Task<Result<void>> Restoration::Steps() {
+  using Part = Task<Result<void>> (Restoration::*)();
+  const std::array<Part, 5> parts = {&Restoration::Verify, &Restoration::Connect,
+                                     &Restoration::FindTools, &Restoration::LookAtNames,
+                                     &Restoration::RestoreGlobals};
+  for (const Part part : parts) {
+    auto done = co_await (this->*part)();
+    if (!done) co_return done;
+    if (StopAsked()) co_return Stopped();
+  }
+  for (const BackupDatabase& database : manifest_->databases) {
+    auto done = co_await RestoreOne(database);
+    if (!done) co_return done;
+    if (StopAsked()) co_return Stopped();
+  }
+  co_return Result<void>();
+}
+
+Task<Result<RestoreOutcome>> Restoration::Run() {
+  auto done = co_await Steps();
+  if (!done) co_return done.error();
+  co_return std::move(outcome_);
+}
+
+}  // namespace
+
+Task<Result<RestoreOutcome>> RestoreIntoServer(Runtime& runtime, RestoreRequest request) {
+  Restoration restoration(runtime, request);
+  co_return co_await restoration.Run();
+}
+
+}  // namespace pgsteward
