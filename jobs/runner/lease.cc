@@ -61,12 +61,14 @@ WHERE name = ANY ($1::text[])
 ORDER BY name
 )sql";
 
+// What was taken before a promotion is lost with it: what came last may not have been replicated.
 constexpr std::string_view kRenewSql = R"sql(
 UPDATE pgsteward.lease AS l
 SET renewed_at = clock_timestamp(),
     expires_at = clock_timestamp() + $4::float8 * interval '1 second'
 FROM unnest($1::text[], $2::bigint[]) AS g (name, epoch)
-WHERE l.name = g.name AND l.epoch = g.epoch AND l.holder = $3
+WHERE l.name = g.name AND l.epoch = g.epoch AND l.holder = $3 AND l.timeline = )sql" TIMELINE_SQL
+                                       R"sql(
 RETURNING l.name, l.epoch
 )sql";
 

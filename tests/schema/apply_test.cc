@@ -117,6 +117,7 @@ TEST_F(ApplyTest, WaitsForItsTurnAndSaysWhoHasIt) {
                                                 "; hint: Wait until it is done, or give a longer "
                                                 "--wait.");
   EXPECT_THAT(refused.notices, IsEmpty());
+  WaitFor("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgsteward:schema'");
   Applied patient;
   std::thread thread([&] { patient = Apply(Conninfo()); });
   WaitFor(
