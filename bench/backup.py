@@ -128,7 +128,6 @@ jobs:
   backup:
     target: {self.target}
     recipients: [{", ".join(self.recipients)}]
-    nice: 0
     keep_last: 1
 """)
         code, out, err = support.run("backup", "init", self.target)
@@ -224,9 +223,9 @@ def restore(bench, repeat):
             start = time.monotonic()
             if name.startswith("pgsteward"):
                 code, out, err = support.run(
-                    "backup", "restore", newest, "--config", bench.config, "--identity-file",
-                    bench.folder / "one.key", "--database", "hub", "--into", "restored", "--jobs", "2",
-                    "--scratch-directory", bench.folder, timeout=3600)
+                    "backup", "restore", newest, "--config", bench.config, "--identity",
+                    bench.folder / "one.key", "--database", "hub", "--as", "restored", "--jobs", "2",
+                    "--scratch", bench.folder, timeout=3600)
                 assert code == 0, out + err
             else:
                 bench.postgres.psql("CREATE DATABASE restored TEMPLATE template0")
@@ -274,6 +273,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_200_000, help="messages; the default is 1.2 GB")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--restores", type=int, default=1, help="how often to restore; 0: not at all")
     parser.add_argument("--rate", type=int, default=200, help="reads per second of the application")
     options = parser.parse_args()
     for name, package in (("age", "age"), ("zstd", "zstd"), ("pgbackrest", "pgbackrest")):
@@ -292,7 +292,8 @@ def main():
         bench = Bench(folder, postgres)
         print(f"{options.rows:,} messages, {size / 2**30:.2f} GiB in the database\n", flush=True)
         seconds, stored, peaks = take(bench, options.repeat)
-        restore(bench, options.repeat)
+        if options.restores:
+            restore(bench, options.restores)
         p99 = foreground(bench, options.rows, options.rate, options.repeat)
         postgres.stop()
     ours, stock, hand = "pgsteward backup run", "pg_dump -Fc", "pg_dump, zstd, age by hand"

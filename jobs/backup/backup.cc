@@ -89,19 +89,21 @@ Task<void> AfterSuccess(JobContext& context, const BackupSettings& settings,
 Task<Result<void>> RunBackup(JobContext& context, JobReport& report) {
   auto settings = ReadBackupSettings(context.options, context.server);
   if (!settings) co_return settings.error();
+  bool there = false;
   if (!context.dry_run) {
     // An error is the preflight's to tell.
     auto sentinel = [place = settings->place] { return CheckSentinel(place); };
     auto looking = Offload(context.runtime, std::move(sentinel), SteadyNow() + kSweepWithin);
     auto looked = co_await std::move(looking);
-    if (looked && *looked) {
+    there = looked && *looked;
+    if (there) {
       auto swept = co_await Sweep(context, *settings, report);
       if (!swept) co_return swept;
       co_await MakeRoom(context, *settings, false, report);
     }
   }
   auto facts = co_await ReadBackupFacts(context, *settings);
-  if (facts && !context.dry_run && facts->needed_bytes > facts->free_bytes) {
+  if (facts && there && facts->needed_bytes > facts->free_bytes) {
     context.control.Note("empties the trash: the target has too little room");
     co_await MakeRoom(context, *settings, true, report);
     facts = co_await ReadBackupFacts(context, *settings);

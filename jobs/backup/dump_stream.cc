@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -345,6 +347,10 @@ Result<Dumped> RunDump(DumpPlan plan, DumpProgress& progress, StopSwitch& stop) 
   sigemptyset(&broken_pipe);
   sigaddset(&broken_pipe, SIGPIPE);
   ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+  // This thread and those that it starts (compression) are as nice as the programs.
+  if (plan.nice > 0) {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), plan.nice);
+  }
   DumpRun run(std::move(plan), progress, stop);
   return run.Run();
 }
