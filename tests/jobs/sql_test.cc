@@ -119,7 +119,8 @@ TEST_F(SqlTest, ReadOnlyIsFencedByARealLease) {
   std::vector<std::string> fences;
   control_.on_fence = [&](JobSession& db) -> Task<void> {
     auto fenced = co_await FenceByLeases(db, grants, "test");
-    fences.push_back(fenced ? "ok" : ToText(fenced.error()));
+    fences.emplace_back("ok");
+    if (!fenced) fences.back() = ToText(fenced.error());
   };
   const std::map<std::string, std::string> options = {{"sql", "SELECT FROM public.things"},
                                                       {"read_only", "true"}};
@@ -138,14 +139,14 @@ TEST_F(SqlTest, ReadOnlyIsFencedByARealLease) {
 // A COMMIT that is not answered may be done: the next attempt must not do it again.
 TEST_F(SqlTest, ADueTimesStatementIsDoneOnce) {
   Exec("INSERT INTO pgsteward.job_state (job, type, timetable) VALUES ('sql', 'sql', 't')");
-  std::string due = "2026-01-01 00:00+00";
+  std::string due = "'2026-01-01 00:00+00'";
   int attempt = 0;
   control_.on_fence = [&](JobSession&) -> Task<void> {
     Exec(
         "INSERT INTO pgsteward.job_run (run_id, job, type, trigger, due_at, attempt, started_at, "
         "host, pid, holder, lease_epoch, timeline, status) VALUES ('" +
-        run_id_ + "', 'sql', 'sql', 'retry', " + (due.empty() ? "NULL" : "'" + due + "'") + ", " +
-        std::to_string(++attempt) + ", now(), 'h', 1, 'h', 1, 1, 'running')");
+        run_id_ + "', 'sql', 'sql', 'retry', " + due + ", " + std::to_string(++attempt) +
+        ", now(), 'h', 1, 'h', 1, 1, 'running')");
     co_return;
   };
   std::map<std::string, std::string> options = {
@@ -164,10 +165,10 @@ TEST_F(SqlTest, ADueTimesStatementIsDoneOnce) {
   EXPECT_EQ(again.report.rows_done, 0);
   EXPECT_EQ(again.report.details.at("executed_by"), first);
   EXPECT_EQ(Count(), "6");
-  due = "2026-01-02 00:00+00";
+  due = "'2026-01-02 00:00+00'";
   EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
   // By hand it has no due time, and is done as often as somebody wants it.
-  due.clear();
+  due = "NULL";
   EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
   EXPECT_EQ(Run(kSql, options).report.rows_done, 1);
   EXPECT_EQ(Count(), "9");
