@@ -110,14 +110,7 @@ class Bench:
         self.postgres = postgres
         self.store = folder / "store"
         self.store.mkdir()
-        self.recipients = []
-        for name in ("one", "two"):
-            key = folder / f"{name}.key"
-            subprocess.run(["age-keygen", "-o", str(key)], check=True, capture_output=True)
-            key.chmod(0o600)
-            public = subprocess.run(["age-keygen", "-y", str(key)], check=True, capture_output=True,
-                                    text=True)
-            self.recipients.append(public.stdout.strip())
+        self.recipients = [support.age_key(folder / f"{name}.key") for name in ("one", "two")]
         self.target = folder / "backups"
         self.config = folder / "pgsteward.yaml"
         self.config.write_text(f"""servers:

@@ -8,6 +8,9 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
+
+#include "core/fd.h"
 
 namespace pgsteward {
 
@@ -35,20 +38,11 @@ Error Failed(const std::string& what, const std::string& path) {
   return Error(Errc::kUnavailable, what + " " + path + ": " + why);
 }
 
-bool WriteAll(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
-
 Result<void> WriteNew(const std::string& path, std::string_view text) {
   File file(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (!file.open()) return Failed("cannot create", path);
-  if (!WriteAll(file.fd(), text)) return Failed("cannot write", path);
+  errno = WriteAll(file.fd(), std::as_bytes(std::span(text)));
+  if (errno != 0) return Failed("cannot write", path);
   if (::fsync(file.fd()) != 0) return Failed("cannot sync", path);
   if (!file.Close()) return Failed("cannot close", path);
   return {};

@@ -47,6 +47,11 @@ std::string IsoMicros(WallTime time) {
   return text.data();
 }
 
+std::string UtcText(WallTime time) {
+  const std::string iso = IsoMicros(time);
+  return iso.substr(0, 10) + " " + iso.substr(11, 8) + " UTC";
+}
+
 std::optional<WallTime> ParseIsoMicros(std::string_view text) {
   if (!HasForm(text)) return std::nullopt;
   const std::chrono::year_month_day date(

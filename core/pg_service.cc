@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/pg_connection.h"
+#include "core/pg_text.h"
 
 namespace pgsteward {
 
@@ -108,12 +109,7 @@ Result<PgService> ServiceOf(const PgTarget& target) {
 }
 
 std::string ServiceConninfo(const std::string& database) {
-  std::string quoted;
-  for (const char c : database) {
-    if (c == '\'' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return "service='pgsteward' dbname='" + quoted + "'";
+  return "service='pgsteward' dbname=" + QuoteConninfo(database);
 }
 
 }  // namespace pgsteward

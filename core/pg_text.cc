@@ -28,6 +28,8 @@ std::string IdentifierList(const std::vector<std::string>& names, std::string_vi
 
 std::string QuoteLiteral(std::string_view text) { return "E" + Quoted(text, '\'', "'\\", 0); }
 
+std::string QuoteConninfo(std::string_view value) { return Quoted(value, '\'', "'\\", '\\'); }
+
 std::string ArrayText(const std::vector<std::string>& elements) {
   std::string array = "{";
   for (const std::string& element : elements) {

@@ -16,6 +16,9 @@ std::string IdentifierList(const std::vector<std::string>& names, std::string_vi
 // E'it''s': the same in every setting of standard_conforming_strings. Without NUL bytes.
 std::string QuoteLiteral(std::string_view text);
 
+// 'it\'s': a value of a connection string.
+std::string QuoteConninfo(std::string_view value);
+
 // {"a","b"}: the text form of an array, whatever the elements hold; none is NULL.
 std::string ArrayText(const std::vector<std::string>& elements);
 

@@ -11,7 +11,7 @@
 #include <system_error>
 #include <vector>
 
-#include "core/process_child.h"
+#include "core/fd.h"
 
 namespace pgsteward {
 

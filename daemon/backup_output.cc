@@ -31,12 +31,6 @@ std::string AgeOf(WallTime since, WallTime now) {
   return ShortDuration(std::max(0.0, UnixSeconds(now) - UnixSeconds(since)));
 }
 
-// To the second.
-std::string Moment(WallTime time) {
-  const std::string iso = IsoMicros(time);
-  return iso.substr(0, 10) + " " + iso.substr(11, 8) + " UTC";
-}
-
 std::string Remark(const FoundBackup& backup) {
   if (!backup.manifest) return backup.manifest.error().message;
   const Manifest& manifest = *backup.manifest;
@@ -67,14 +61,14 @@ void AddDatabase(const BackupDatabase& database, std::vector<TableRow>& rows) {
                   std::to_string(database.tables.size()) + " tables, " + std::to_string(count) +
                       " rows, dump " + Bytes(database.dump_bytes) + " " + database.format + " in " +
                       database.file});
-  rows.push_back({"  snapshot", Moment(database.snapshot_at) + ", LSN " + database.lsn});
+  rows.push_back({"  snapshot", UtcText(database.snapshot_at) + ", LSN " + database.lsn});
   for (const std::string& each : database.invalid_indexes) {
     rows.push_back({"  lacks index", HarmlessLine(each) + ", which is invalid on the server"});
   }
 }
 
 std::string ProofText(const BackupProof& proof) {
-  std::string text = proof.verdict + " " + Moment(proof.at) + " on " + HarmlessLine(proof.host);
+  std::string text = proof.verdict + " " + UtcText(proof.at) + " on " + HarmlessLine(proof.host);
   if (proof.verdict == "proven") return text + " in " + ShortDuration(proof.restore_seconds);
   return text + ": " + HarmlessLine(proof.reason);
 }
@@ -149,10 +143,11 @@ std::string BackupSheet(const FoundBackup& backup, WallTime now) {
   }
   if (!backup.manifest) return AlignedTable(rows);
   const Manifest& manifest = *backup.manifest;
-  rows.push_back({"covers", Moment(manifest.covers_until()) + ", " +
+  rows.push_back({"covers", UtcText(manifest.covers_until()) + ", " +
                                 AgeOf(manifest.covers_until(), now) + " ago"});
-  rows.push_back({"taken", Moment(manifest.started) + " to " + Moment(manifest.finished) + " by " +
-                               HarmlessLine(manifest.job) + " on " + HarmlessLine(manifest.host)});
+  rows.push_back({"taken", UtcText(manifest.started) + " to " + UtcText(manifest.finished) +
+                               " by " + HarmlessLine(manifest.job) + " on " +
+                               HarmlessLine(manifest.host)});
   rows.push_back({"server", HarmlessLine(manifest.server) + ", version " +
                                 std::to_string(manifest.server_version) + ", system identifier " +
                                 manifest.system_identifier + ", timeline " +

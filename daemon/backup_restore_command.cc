@@ -7,9 +7,9 @@
 #include "core/pg_conninfo.h"
 #include "core/terminal_text.h"
 #include "daemon/backup_choice.h"
-#include "daemon/backup_console.h"
 #include "daemon/backup_prove_command.h"
 #include "daemon/commands.h"
+#include "daemon/console.h"
 #include "daemon/operating.h"
 #include "jobs/backup/drill.h"
 #include "jobs/backup/restore.h"
@@ -25,7 +25,7 @@ struct RestoreRun {
   Runtime& runtime;
   const BackupRestoreOptions& options;
   const BackupChoice& choice;
-  BackupConsole& console;
+  Console& console;
   int& signal;
   std::string folder;
   PgTarget target = {};
@@ -199,7 +199,7 @@ int BackupRestoreCommand(const BackupRestoreOptions& options) {
   BackupChoice choice = ChooseBackups("backup restore", options.from, false);
   if (choice.exit_code != kExitOk) return choice.exit_code;
   Runtime runtime;
-  BackupConsole console;
+  Console console;
   int signal = 0;
   RestoreRun run{runtime, options, choice, console, signal, choice.folders.back()};
   int exit_code = kExitOk;

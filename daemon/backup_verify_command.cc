@@ -6,9 +6,9 @@
 #include "core/json.h"
 #include "core/terminal_text.h"
 #include "daemon/backup_choice.h"
-#include "daemon/backup_console.h"
 #include "daemon/backup_prove_command.h"
 #include "daemon/commands.h"
+#include "daemon/console.h"
 #include "jobs/backup/pg_tools.h"
 #include "jobs/backup/verify.h"
 
@@ -27,7 +27,7 @@ struct VerifyRun {
   Runtime& runtime;
   const BackupVerifyOptions& options;
   const BackupChoice& choice;
-  BackupConsole& console;
+  Console& console;
   int& signal;
   StopSwitch stop = {};
   std::vector<Verified> done = {};
@@ -128,7 +128,7 @@ int BackupVerifyCommand(const BackupVerifyOptions& options) {
   const BackupChoice choice = ChooseBackups("backup verify", options.from, options.all);
   if (choice.exit_code != kExitOk) return choice.exit_code;
   Runtime runtime;
-  BackupConsole console;
+  Console console;
   int signal = 0;
   VerifyRun run{runtime, options, choice, console, signal};
   RunHeedingSignals(runtime, console, signal, VerifyAll(run));

@@ -1,6 +1,3 @@
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
@@ -10,6 +7,7 @@
 #include "core/task_group.h"
 #include "core/terminal_text.h"
 #include "daemon/commands.h"
+#include "daemon/console.h"
 #include "daemon/job_choice.h"
 #include "daemon/job_output.h"
 #include "daemon/job_reader.h"
@@ -24,30 +22,6 @@ namespace {
 
 constexpr Duration kBeat = std::chrono::milliseconds(500);  // of the line of progress
 constexpr Duration kStopGrace = std::chrono::seconds(5);
-
-// Standard error: what is worth reading along, and on a terminal a line of progress below it.
-class Console {
- public:
-  void Line(const std::string& text) {
-    Clear();
-    std::cerr << "pgsteward: " << HarmlessLine(text) << std::endl;
-  }
-  void Progress(const std::string& text) {
-    if (!interactive_) return;
-    winsize size{};
-    const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-    std::cerr << "\r" << CutToWidth(text, known ? size.ws_col - 1 : 79) << "\x1b[K" << std::flush;
-    open_ = true;
-  }
-  void Clear() {
-    if (open_) std::cerr << "\r\x1b[K" << std::flush;
-    open_ = false;
-  }
-
- private:
-  bool interactive_ = ::isatty(STDERR_FILENO) == 1;
-  bool open_ = false;
-};
 
 // One run by hand, from the command line to the exit code.
 struct ManualRun {

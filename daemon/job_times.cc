@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "core/iso_time.h"
 #include "core/shown.h"
 #include "core/terminal_text.h"
 
@@ -71,17 +72,7 @@ std::string Relative(WallTime time, WallTime now) {
 
 std::string IsoTime(WallTime time) {
   if (IsForEver(time)) return "infinity";
-  const auto ms = floor<milliseconds>(time);
-  const auto day = floor<days>(ms);
-  const year_month_day date(day);
-  const auto rest = ms - day;
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ",
-                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                static_cast<unsigned>(date.day()), static_cast<int>(rest / hours(1)),
-                static_cast<int>(rest / minutes(1) % 60), static_cast<int>(rest / seconds(1) % 60),
-                static_cast<int>(rest / milliseconds(1) % 1000));
-  return text.data();
+  return IsoMicros(time).substr(0, 23) + "Z";  // milliseconds
 }
 
 Result<WallTime> ParseLocalTime(std::string_view text, const TimeZone& zone) {

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "core/fd.h"
 #include "core/pg_service.h"
-#include "core/process_child.h"
 #include "core/stream_child.h"
 
 namespace pgsteward {

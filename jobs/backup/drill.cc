@@ -171,21 +171,12 @@ Result<void> Drill::ChooseDatabases() {
 
 Task<Result<void>> Drill::FindTools() {
   const int major = manifest().server_version / 10000;
-  struct Wanted {
-    const char* name;
-    std::string* path;
-  };
-  const std::array<Wanted, 4> all = {{{"initdb", &initdb_},
-                                      {"postgres", &postgres_},
-                                      {"pg_restore", &pg_restore_},
-                                      {"psql", &psql_}}};
-  for (const Wanted& each : all) {
-    std::string name = each.name;
-    std::vector<std::string> directories = request_.tool_directories;
-    auto tool = co_await FindPgTool(runtime_, std::move(name), major, std::move(directories));
-    if (!tool) co_return tool.error();
-    *each.path = tool->path;
-  }
+  std::vector<WantedTool> wanted = {{"initdb", &initdb_},
+                                    {"postgres", &postgres_},
+                                    {"pg_restore", &pg_restore_},
+                                    {"psql", &psql_}};
+  auto found = co_await FindPgTools(runtime_, std::move(wanted), major, request_.tool_directories);
+  if (!found) co_return found;
   if (request_.amcheck == Amcheck::kOff) co_return Result<void>();
   std::string name = "pg_amcheck";
   std::vector<std::string> directories = request_.tool_directories;

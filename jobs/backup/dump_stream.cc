@@ -12,9 +12,10 @@
 #include <system_error>
 #include <thread>
 
-#include "core/process_child.h"
+#include "core/fd.h"
 #include "core/sha256.h"
-#include "core/zstd_stream.h"
+#include "core/zstd_encoder.h"
+#include "jobs/backup/target_files.h"
 
 namespace pgsteward {
 
@@ -36,28 +37,25 @@ struct Link {
 };
 
 // The encrypted file: its digest, its size, its safety.
-class StoredFile {
+class FileToStore {
  public:
-  explicit StoredFile(std::string path) : path_(std::move(path)) {}
+  explicit FileToStore(std::string path) : path_(std::move(path)) {}
 
   Result<void> Create() {
     file_ = Fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     created_ = file_.open();
-    return created_ ? Result<void>() : Cannot("create", errno);
+    return created_ ? Result<void>() : CannotDo("create", path_, errno);
   }
   Result<void> Add(std::span<const std::byte> bytes) {
     digest_.Add(bytes);
     size_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return Cannot("write", n < 0 ? errno : ENOSPC);
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    if (const int failed = WriteAll(file_.get(), bytes); failed != 0) {
+      return CannotDo("write", path_, failed);
     }
     return {};
   }
   Result<void> Finish() {
-    if (::fsync(file_.get()) != 0) return Cannot("sync", errno);
+    if (::fsync(file_.get()) != 0) return CannotDo("sync", path_, errno);
     file_.Close();
     return {};
   }
@@ -68,16 +66,6 @@ class StoredFile {
   std::string sha256() { return digest_.Finish(); }
 
  private:
-  Error Cannot(const std::string& what, int failed) const {
-    std::string hint;
-    if (failed == ENOSPC || failed == EDQUOT) {
-      hint = "Free space in the target, or keep fewer backups.";
-    }
-    return Error(Errc::kUnavailable,
-                 "cannot " + what + " " + path_ + ": " + std::generic_category().message(failed),
-                 {}, hint);
-  }
-
   std::string path_;
   Fd file_;
   bool created_ = false;
@@ -113,7 +101,7 @@ class DumpRun {
   DumpPlan plan_;
   DumpProgress& progress_;
   StopSwitch& stop_;
-  StoredFile file_;
+  FileToStore file_;
   ZstdEncoder encoder_;
   Link source_, reader_, encrypt_;
   std::thread drain_;

@@ -1,18 +1,15 @@
 #include "jobs/backup/expire.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 
 #include "core/durable_file.h"
 #include "core/iso_time.h"
 #include "jobs/backup/pins.h"
+#include "jobs/backup/target_files.h"
 
 namespace pgsteward {
 
@@ -23,10 +20,6 @@ namespace fs = std::filesystem;
 std::string TrashOf(const BackupPlace& place) { return place.Root() + "/.trash"; }
 std::string SinceFile(const BackupPlace& place, const std::string& id) {
   return place.Trash(id) + ".since";
-}
-
-Error CannotDo(const std::string& what, const std::string& path) {
-  return Error(Errc::kUnavailable, "cannot " + what + " " + path + ": " + std::strerror(errno));
 }
 
 // When it was moved there; of one that nobody noted, nothing.
@@ -42,15 +35,13 @@ Result<void> NoteTrashed(const BackupPlace& place, const std::string& id, WallTi
 
 Result<void> Quarantine(const BackupPlace& place, const std::string& id, WallTime now) {
   const std::string trash = TrashOf(place);
-  if (::mkdir(trash.c_str(), 0700) != 0 && errno != EEXIST) return CannotDo("make folder", trash);
-  if (auto synced = SyncDirectory(place.Root()); !synced) return synced;
+  if (auto made = MakeFolder(trash); !made) return made;
   // The note first: a crash in between leaves a backup with its delay still before it, not one
   // that lies there for ever.
   if (auto noted = NoteTrashed(place, id, now); !noted) return noted;
   const std::string from = place.Published(id);
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, place.Trash(id).c_str(), RENAME_NOREPLACE) !=
-      0) {
-    return CannotDo("move to .trash", from);
+  if (const int failed = RenameToNew(from, place.Trash(id)); failed != 0) {
+    return CannotDo("move to .trash", from, failed);
   }
   if (auto synced = SyncDirectory(place.Root()); !synced) return synced;
   return SyncDirectory(trash);
@@ -76,7 +67,7 @@ Result<void> Remove(const BackupPlace& place, const std::string& id) {
     return Error(Errc::kUnavailable, "cannot remove " + place.Trash(id) + ": " + failed.message());
   }
   for (const std::string& mark : {SinceFile(place, id), place.Pin(id), place.Accepted(id)}) {
-    if (::unlink(mark.c_str()) != 0 && errno != ENOENT) return CannotDo("remove", mark);
+    if (::unlink(mark.c_str()) != 0 && errno != ENOENT) return CannotDo("remove", mark, errno);
   }
   return SyncDirectory(TrashOf(place));
 }

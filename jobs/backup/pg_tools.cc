@@ -92,4 +92,15 @@ Task<Result<PgTool>> FindPgTool(Runtime& runtime, std::string name, int major,
   co_return NoneOf(name, major, found);
 }
 
+Task<Result<void>> FindPgTools(Runtime& runtime, std::vector<WantedTool> wanted, int major,
+                               std::vector<std::string> directories) {
+  for (const WantedTool& each : wanted) {
+    std::string name = each.name;
+    auto tool = co_await FindPgTool(runtime, std::move(name), major, directories);
+    if (!tool) co_return tool.error();
+    *each.path = tool->path;
+  }
+  co_return Result<void>();
+}
+
 }  // namespace pgsteward

@@ -24,4 +24,12 @@ struct PgTool {
 Task<Result<PgTool>> FindPgTool(Runtime& runtime, std::string name, int major,
                                 std::vector<std::string> directories);
 
+struct WantedTool {
+  const char* name;
+  std::string* path;  // is set
+};
+// All of these, or the error of the first that is not there.
+Task<Result<void>> FindPgTools(Runtime& runtime, std::vector<WantedTool> wanted, int major,
+                               std::vector<std::string> directories);
+
 }  // namespace pgsteward

@@ -6,19 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "core/durable_file.h"
+#include "jobs/backup/target_files.h"
 
 namespace pgsteward {
 
 namespace {
-
-Error CannotDo(const std::string& what, const std::string& path) {
-  return Error(Errc::kUnavailable, "cannot " + what + " " + path + ": " + std::strerror(errno));
-}
 
 Result<void> CheckThere(const BackupPlace& place, const std::string& id) {
   struct stat status {};
@@ -30,9 +25,7 @@ Result<void> CheckThere(const BackupPlace& place, const std::string& id) {
 }
 
 Result<void> WriteMark(const BackupPlace& place, const std::string& path, const std::string& text) {
-  const std::string folder = std::filesystem::path(path).parent_path();
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return CannotDo("make folder", folder);
-  if (auto synced = SyncDirectory(place.Root()); !synced) return synced;
+  if (auto made = MakeFolder(place.Root() + "/.pins"); !made) return made;
   return WriteFileDurably(path, text + "\n");
 }
 
@@ -47,25 +40,13 @@ std::string OneLine(std::string text) {
 
 Result<PlaceLock> PlaceLock::Take(const BackupPlace& place) {
   const std::string path = place.Root() + "/.lock";
-  if (::mkdir(place.Root().c_str(), 0700) != 0 && errno != EEXIST) {
-    return CannotDo("make folder", place.Root());
-  }
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return CannotDo("open", path);
-  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return PlaceLock(fd);
-  Error error = CannotDo("lock", path);
-  if (errno == EWOULDBLOCK) {
-    error = Error(Errc::kBusy, "somebody else is changing the backups in " + place.Root(), {},
-                  "Try again in a moment.");
-  }
-  ::close(fd);
-  return error;
-}
-
-PlaceLock::PlaceLock(PlaceLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-PlaceLock::~PlaceLock() {
-  if (fd_ >= 0) ::close(fd_);
+  if (auto made = MakeFolder(place.Root()); !made) return made.error();
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.open()) return CannotDo("open", path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return PlaceLock(std::move(fd));
+  if (errno != EWOULDBLOCK) return CannotDo("lock", path, errno);
+  return Error(Errc::kBusy, "somebody else is changing the backups in " + place.Root(), {},
+               "Try again in a moment.");
 }
 
 Result<void> KeepBackup(const BackupPlace& place, const std::string& id,
@@ -86,7 +67,7 @@ Result<bool> UnkeepBackup(const BackupPlace& place, const std::string& id) {
     return true;
   }
   if (errno == ENOENT) return false;
-  return CannotDo("remove", path);
+  return CannotDo("remove", path, errno);
 }
 
 Result<void> AcceptAnomaly(const BackupPlace& place, const std::string& id) {

@@ -1,9 +1,10 @@
 // What people say of backups: keep this one; that one was looked at.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <utility>
 
+#include "core/fd.h"
 #include "jobs/backup/place.h"
 
 namespace pgsteward {
@@ -13,13 +14,10 @@ class PlaceLock {
  public:
   // kBusy: held by somebody else. kUnavailable: the file system has none, or it cannot be written.
   static Result<PlaceLock> Take(const BackupPlace& place);
-  PlaceLock(PlaceLock&& other) noexcept;
-  PlaceLock& operator=(PlaceLock&&) = delete;
-  ~PlaceLock();
 
  private:
-  explicit PlaceLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit PlaceLock(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
 };
 
 // All of these block, and need a place whose sentinel was checked. `reason` is one line; empty:

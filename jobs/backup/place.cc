@@ -1,8 +1,6 @@
 #include "jobs/backup/place.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,9 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <random>
 
 #include "core/durable_file.h"
+#include "core/iso_time.h"
+#include "core/random.h"
+#include "jobs/backup/target_files.h"
 
 namespace pgsteward {
 
@@ -97,18 +97,6 @@ Result<std::string> ReadPin(const BackupPlace& place, const std::string& id) {
   return reason.empty() ? std::string("kept by hand") : reason;
 }
 
-Result<void> WriteSentinel(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0 && errno == EEXIST) return Error(Errc::kBusy, path + " is there already");
-  if (fd < 0) return NoPlace("cannot create " + path + ": " + Words(errno), {});
-  const ssize_t written = ::write(fd, kSentinelText.data(), kSentinelText.size());
-  const bool whole = written == static_cast<ssize_t>(kSentinelText.size()) && ::fsync(fd) == 0;
-  const int error = errno;
-  if (::close(fd) == 0 && whole) return {};
-  ::unlink(path.c_str());
-  return NoPlace("cannot write " + path + ": " + Words(error), {});
-}
-
 }  // namespace
 
 std::string BackupPlace::Root() const { return target + "/" + FileNameOf(server); }
@@ -151,18 +139,10 @@ std::string FileNameOf(std::string_view name) {
 }
 
 std::string NewBackupId(WallTime now) {
-  const auto second = std::chrono::floor<std::chrono::seconds>(now);
-  const auto day = std::chrono::floor<std::chrono::days>(second);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(second - day);
-  std::random_device chance;
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%04d%02u%02uT%02d%02d%02dZ-%04x",
-                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
-                static_cast<int>(clock.minutes().count()),
-                static_cast<int>(clock.seconds().count()), chance() & 0xFFFFU);
-  return text.data();
+  // "2026-11-25T03:00:00.123456Z" without its fraction and signs.
+  std::string id = IsoMicros(now).substr(0, 19);
+  std::erase_if(id, [](char c) { return c == '-' || c == ':'; });
+  return id + "Z-" + RandomHex(4);
 }
 
 bool IsBackupId(std::string_view name) {
@@ -203,13 +183,12 @@ Result<void> CheckSentinel(const BackupPlace& place) {
 
 Result<void> MakeSentinel(const std::string& target) {
   const std::string path = target + "/" + std::string(kSentinelFile);
-  if (::mkdir(target.c_str(), 0700) != 0 && errno != EEXIST) {
-    return NoPlace("cannot make folder " + target + ": " + Words(errno),
+  if (auto made = MakeFolder(target); !made) {
+    return NoPlace(made.error().message,
                    "The folder above it must be there, and writable for pgsteward.");
   }
-  if (auto written = WriteSentinel(path); !written) return written;
-  if (auto synced = SyncDirectory(target); !synced) return synced;
-  return SyncDirectory(fs::path(target).parent_path());
+  if (auto written = WriteNewFile(path, kSentinelText); !written) return written;
+  return SyncDirectory(target);
 }
 
 Result<PlaceContent> ReadPlace(const BackupPlace& place) {

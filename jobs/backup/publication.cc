@@ -1,18 +1,17 @@
 #include "jobs/backup/publication.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <system_error>
 
 #include "core/durable_file.h"
+#include "jobs/backup/target_files.h"
 
 namespace pgsteward {
 
@@ -22,37 +21,19 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kLockSuffix = ".lock";
 
-std::string Words(int failed) { return std::generic_category().message(failed); }
-
-Error Cannot(const std::string& what, int failed) {
-  std::string hint;
-  if (failed == ENOSPC || failed == EDQUOT) hint = "Free space in the target.";
-  if (failed == EACCES || failed == EPERM || failed == EROFS) {
-    hint = "Let the user that pgsteward runs as write there; the unit's ReadWritePaths, too.";
-  }
-  return Error(Errc::kUnavailable, "cannot " + what + ": " + Words(failed), {}, hint);
-}
-
 std::string PartialFolder(const BackupPlace& place) { return place.Root() + "/.partial"; }
 std::string LockPath(const BackupPlace& place, std::string_view id) {
   return place.Partial(id) + std::string(kLockSuffix);
-}
-
-// Made, or there already.
-Result<void> MakeFolder(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0) return SyncDirectory(fs::path(path).parent_path());
-  if (errno == EEXIST) return {};
-  return Cannot("make the folder " + path, errno);
 }
 
 // Not open: somebody holds it. The file may be removed and made anew meanwhile, hence the loop.
 Result<Fd> TakeLock(const std::string& path) {
   for (;;) {
     Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!lock.open()) return Cannot("make " + path, errno);
+    if (!lock.open()) return CannotDo("make", path, errno);
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) return Fd();
-      return Cannot("lock " + path, errno);
+      return CannotDo("lock", path, errno);
     }
     struct stat mine {};
     struct stat there {};
@@ -70,14 +51,6 @@ Result<void> Remove(const std::string& path) {
   return {};
 }
 
-// 0 or an errno.
-int RenameToNew(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-  // A file system without that flag (NFS): a folder replaces an empty one at most.
-  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<PartialBackup>> PartialBackup::Begin(const BackupPlace& place,
@@ -92,7 +65,7 @@ Result<std::unique_ptr<PartialBackup>> PartialBackup::Begin(const BackupPlace& p
   if (!lock->open()) return Error(Errc::kBusy, "somebody is taking the backup " + id + " already");
   partial->lock_ = std::move(*lock);
   const std::string folder = place.Partial(id);
-  if (::mkdir(folder.c_str(), 0700) != 0) return Cannot("make the folder " + folder, errno);
+  if (::mkdir(folder.c_str(), 0700) != 0) return CannotDo("make folder", folder, errno);
   return partial;
 }
 
@@ -108,17 +81,7 @@ std::string PartialBackup::PathOf(std::string_view file) const {
 }
 
 Result<void> PartialBackup::Write(std::string_view file, std::string_view text) const {
-  const std::string path = PathOf(file);
-  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.open()) return Cannot("create " + path, errno);
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Cannot("write " + path, n < 0 ? errno : ENOSPC);
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  if (::fsync(fd.get()) != 0) return Cannot("sync " + path, errno);
-  return {};
+  return WriteNewFile(PathOf(file), text);
 }
 
 Result<void> PartialBackup::Publish() {
@@ -130,7 +93,7 @@ Result<void> PartialBackup::Publish() {
   const auto sentinel = CheckSentinel(place_);
   if (!sentinel) return sentinel;
   const int failed = RenameToNew(from, to);
-  if (failed != 0) return Cannot("rename " + from + " to " + to, failed);
+  if (failed != 0) return CannotDo("rename", from + " to " + to, failed);
   published_ = true;
   for (const std::string& folder : {place_.Root(), PartialFolder(place_)}) {
     const auto safe = SyncDirectory(folder);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/process_child.h"
+#include "core/fd.h"
 #include "jobs/backup/place.h"
 
 namespace pgsteward {

@@ -191,19 +191,8 @@ Task<Result<void>> Restoration::FindTools() {
                         " and the server is " + std::to_string(server),
                     {}, "Restore into a server of the same version or a later one.");
   }
-  struct Wanted {
-    const char* name;
-    std::string* path;
-  };
-  const std::array<Wanted, 2> all = {{{"pg_restore", &pg_restore_}, {"psql", &psql_}}};
-  for (const Wanted& each : all) {
-    std::string name = each.name;
-    std::vector<std::string> directories = request_.tool_directories;
-    auto tool = co_await FindPgTool(runtime_, std::move(name), server, std::move(directories));
-    if (!tool) co_return tool.error();
-    *each.path = tool->path;
-  }
-  co_return Result<void>();
+  std::vector<WantedTool> wanted = {{"pg_restore", &pg_restore_}, {"psql", &psql_}};
+  co_return co_await FindPgTools(runtime_, std::move(wanted), server, request_.tool_directories);
 }
 
 Task<Result<void>> Restoration::LookAtNames() {

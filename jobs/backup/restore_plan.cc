@@ -11,15 +11,6 @@ namespace {
 constexpr std::string_view kPlain =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:@,%";
 
-std::string Value(const std::string& value) {
-  std::string quoted = "'";
-  for (const char c : value) {
-    if (c == '\'' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "'";
-}
-
 class Commands {
  public:
   Commands(const Manifest& manifest, const RestorePlan& plan) : manifest_(manifest), plan_(plan) {}
@@ -53,9 +44,10 @@ class Commands {
     return plan_.bin.empty() ? name : ShellWord(plan_.bin + "/" + name);
   }
   std::string Conninfo(const std::string& database) const {
-    const std::string server =
-        plan_.cluster.empty() ? plan_.conninfo : "host=" + Value(plan_.cluster) + " user=postgres";
-    return server + (server.empty() ? "" : " ") + "dbname=" + Value(database);
+    const std::string server = plan_.cluster.empty()
+                                   ? plan_.conninfo
+                                   : "host=" + QuoteConninfo(plan_.cluster) + " user=postgres";
+    return server + (server.empty() ? "" : " ") + "dbname=" + QuoteConninfo(database);
   }
   std::string Plaintext(const std::string& file) const {
     const std::string name = "./" + file;
@@ -80,8 +72,8 @@ class Commands {
         "--encoding=UTF8 --username=postgres" +
         data);
     Add(Program("pg_ctl") + data + " --wait --options=" +
-        ShellWord("-c listen_addresses='' -c unix_socket_directories=" + Value(plan_.cluster) +
-                  " -c archive_mode=off") +
+        ShellWord("-c listen_addresses='' -c unix_socket_directories=" +
+                  QuoteConninfo(plan_.cluster) + " -c archive_mode=off") +
         " start");
   }
 
@@ -140,6 +132,10 @@ std::string ShellWord(std::string_view text) {
   if (!text.empty() && text.find_first_not_of(kPlain) == std::string_view::npos) {
     return std::string(text);
   }
+  return ShellQuoted(text);
+}
+
+std::string ShellQuoted(std::string_view text) {
   std::string word = "'";
   for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return word + "'";

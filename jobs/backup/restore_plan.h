@@ -27,7 +27,9 @@ struct RestorePlan {
 // Lines of a bash script.
 std::vector<std::string> RestoreCommands(const Manifest& manifest, const RestorePlan& plan);
 
-// As the shell reads it back.
+// As the shell reads it back; in quotes only where it must be.
 std::string ShellWord(std::string_view text);
+// The same, always in quotes.
+std::string ShellQuoted(std::string_view text);
 
 }  // namespace pgsteward

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "core/process_child.h"
+#include "core/fd.h"
 #include "jobs/backup/stored_stream.h"
 
 namespace pgsteward {
@@ -54,11 +54,8 @@ class SpoolFile {
       auto n = stream.Read(block);
       if (!n) return n.error();
       if (*n == 0) return Result<void>();
-      for (std::size_t done = 0; done < *n;) {
-        const ssize_t written = ::write(fd.get(), block.data() + done, *n - done);
-        if (written < 0 && errno != EINTR) return Cannot();
-        if (written > 0) done += static_cast<std::size_t>(written);
-      }
+      errno = WriteAll(fd.get(), std::span(block.data(), *n));
+      if (errno != 0) return Cannot();
     }
   }
   const std::string& path() const { return path_; }

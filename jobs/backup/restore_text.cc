@@ -1,45 +1,23 @@
 #include "jobs/backup/restore_text.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstdio>
 
-#include "core/pg_text.h"
+#include "core/iso_time.h"
 #include "core/terminal_text.h"
+#include "jobs/backup/restore_plan.h"
 
 namespace pgsteward {
 
 namespace {
 
-std::string Utc(WallTime when) {
-  const auto second = std::chrono::floor<std::chrono::seconds>(when);
-  const auto day = std::chrono::floor<std::chrono::days>(second);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(second - day);
-  std::array<char, 40> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u %02d:%02d:%02d UTC",
-                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
-                static_cast<int>(clock.minutes().count()),
-                static_cast<int>(clock.seconds().count()));
-  return text.data();
-}
-
-// As bash reads it back.
-std::string Word(const std::string& text) {
-  std::string word = "'";
-  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return word + "'";
-}
-
 std::string Command(const std::string& text) { return "    " + text + "\n"; }
 
 // The stored file as a stream of what it was made from.
 std::string Opened(const Manifest& manifest, const std::string& file) {
-  if (manifest.encryption == "age") return "age -d -i \"$KEY\" " + Word(file) + " | zstd -dc";
-  if (manifest.encryption == "gpg") return "gpg --batch -d " + Word(file) + " | zstd -dc";
-  return "zstd -dc " + Word(file);
+  if (manifest.encryption == "age")
+    return "age -d -i \"$KEY\" " + ShellQuoted(file) + " | zstd -dc";
+  if (manifest.encryption == "gpg") return "gpg --batch -d " + ShellQuoted(file) + " | zstd -dc";
+  return "zstd -dc " + ShellQuoted(file);
 }
 
 std::string Head(const Manifest& manifest) {
@@ -47,8 +25,8 @@ std::string Head(const Manifest& manifest) {
                      HarmlessLine(manifest.server) + "\n\n";
   text += "Taken on " + HarmlessLine(manifest.host) + " by pgsteward " +
           manifest.pgsteward_version + ", with pg_dump " + manifest.pg_dump_version + ", from " +
-          Utc(manifest.started) + " to " + Utc(manifest.finished) + ".\n";
-  text += "It holds all that was committed by " + Utc(manifest.covers_until()) + ".\n\n";
+          UtcText(manifest.started) + " to " + UtcText(manifest.finished) + ".\n";
+  text += "It holds all that was committed by " + UtcText(manifest.covers_until()) + ".\n\n";
   text += "Databases:\n";
   for (const BackupDatabase& database : manifest.databases) {
     long long rows = 0;

@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/pg_text.h"
 #include "core/process.h"
 #include "core/random.h"
 #include "core/wait.h"
@@ -39,15 +40,6 @@ constexpr Duration kLook = std::chrono::milliseconds(20);
 constexpr std::size_t kLongestTail = 2000;
 
 std::string Words(int error) { return std::strerror(error); }
-
-std::string QuotedValue(const std::string& value) {
-  std::string quoted = "'";
-  for (const char c : value) {
-    if (c == '\'' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "'";
-}
 
 std::string Gigabytes(std::uint64_t bytes) {
   std::array<char, 32> text{};
@@ -307,7 +299,7 @@ Task<Result<void>> ScratchCluster::WaitReady() {
 Task<Result<void>> ScratchCluster::MakeOurselves() {
   PgTarget target = Target("postgres");
   target.conninfo =
-      "host=" + QuotedValue(folder_) + " port=5432 user=" + QuotedValue(options_.superuser);
+      "host=" + QuoteConninfo(folder_) + " port=5432 user=" + QuoteConninfo(options_.superuser);
   auto opened = co_await PgConnection::Open(runtime_, std::move(target));
   if (!opened) co_return opened.error().error;
   PgConnection& db = **opened;
@@ -392,8 +384,8 @@ Task<Result<void>> ScratchCluster::Keep() {
 }
 
 std::string ScratchCluster::Conninfo(const std::string& database) const {
-  return "host=" + QuotedValue(folder_) + " port=5432 user=" + QuotedValue(role()) +
-         " dbname=" + QuotedValue(database);
+  return "host=" + QuoteConninfo(folder_) + " port=5432 user=" + QuoteConninfo(role()) +
+         " dbname=" + QuoteConninfo(database);
 }
 
 PgTarget ScratchCluster::Target(const std::string& database) const {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/fd.h"
 #include "core/pg_connection.h"
-#include "core/process_child.h"
 #include "core/runtime.h"
 #include "core/stream_child.h"
 #include "core/task.h"

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "core/process_child.h"
+#include "core/fd.h"
 #include "core/sha256.h"
 #include "jobs/backup/manifest.h"
 

@@ -250,6 +250,14 @@ def temporary_folder():
     return folder
 
 
+def age_key(path):
+    """Makes an age identity in this file; its recipient, "age1..."."""
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    pathlib.Path(path).chmod(0o600)
+    return subprocess.run(["age-keygen", "-y", path], check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
 def tool(name, package):
     """The path of a program, or an exit that says what to install."""
     path = shutil.which(name)

@@ -4,7 +4,6 @@ the live database, over it, and into a cluster of its own."""
 import json
 import pathlib
 import shutil
-import subprocess
 import unittest
 
 import support
@@ -25,13 +24,7 @@ class BackupProvingTest(unittest.TestCase):
         self.postgres.psql("ALTER DATABASE hub SET work_mem = '7MB'")
         self.postgres.psql("INSERT INTO users (email, first_name, last_name) SELECT u || '@x', 'a', 'b' "
                            "FROM generate_series(1, 300) u", "hub")
-        recipients = []
-        for name in ("one", "two"):
-            key = self.root / f"{name}.key"
-            subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
-            key.chmod(0o600)
-            recipients.append(subprocess.run(["age-keygen", "-y", key], check=True,
-                                             capture_output=True, text=True).stdout.strip())
+        recipients = [support.age_key(self.root / f"{name}.key") for name in ("one", "two")]
         self.identity = self.root / "one.key"
         self.target = self.root / "backups"
         self.config = self.root / "pgsteward.yaml"

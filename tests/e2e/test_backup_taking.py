@@ -27,7 +27,7 @@ class BackupTakingTest(unittest.TestCase):
                 SELECT u || '@example.org', 'O''Neil', E'tab\\there' FROM generate_series(1, 500) u;
             GRANT SELECT ON users TO app;
             SELECT lo_from_bytea(0, 'a large object')""", "hub")
-        self.keys = [self.key("one"), self.key("two")]
+        self.keys = [support.age_key(self.root / f"{name}.key") for name in ("one", "two")]
         self.target = self.root / "backups"
         self.config = self.root / "pgsteward.yaml"
         self.config.write_text(f"""servers:
@@ -46,12 +46,6 @@ jobs:
         server.start()
         self.addCleanup(server.stop)
         return server
-
-    def key(self, name):
-        path = self.root / f"{name}.key"
-        subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
-        return subprocess.run(["age-keygen", "-y", path], check=True, capture_output=True,
-                              text=True).stdout.strip()
 
     def backup(self, *arguments):
         return support.run("backup", *arguments, "--config", self.config)

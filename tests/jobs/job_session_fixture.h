@@ -26,8 +26,7 @@ class JobSessionTest : public JobTest, public testing::WithParamInterface<Route>
   void SetUp() override {
     JobTest::SetUp();
     if (pooled_route() && !PgBouncer::Installed()) {
-      const char* required = std::getenv("PGSTEWARD_REQUIRE_POSTGRES");
-      if (required && std::string(required) == "1") FAIL() << "no pgbouncer found";
+      if (ProgramsAreRequired()) FAIL() << "no pgbouncer found";
       GTEST_SKIP() << "skipped: no pgbouncer found";
     }
     if (pooled_route()) bouncer_ = std::make_unique<PgBouncer>(Postgres());

@@ -339,6 +339,11 @@ class LogPrinter : public ::testing::EmptyTestEventListener {
 
 }  // namespace
 
+bool ProgramsAreRequired() {
+  const char* required = std::getenv("PGSTEWARD_REQUIRE_POSTGRES");
+  return required && std::string(required) == "1";
+}
+
 void PostgresEnvironment::SetUp() {
   // libpq's own sources of defaults must not leak in.
   for (const char* name : {"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGSERVICE",
@@ -347,8 +352,7 @@ void PostgresEnvironment::SetUp() {
   }
   ::setenv("PGPASSFILE", "/nonexistent/pgpass", 1);
   if (!PrivatePostgres::FindBinaries()) {
-    const char* required = std::getenv("PGSTEWARD_REQUIRE_POSTGRES");
-    if (required && std::string(required) == "1") FAIL() << "no initdb and postgres found";
+    if (ProgramsAreRequired()) FAIL() << "no initdb and postgres found";
     GTEST_SKIP() << "skipped: no initdb and postgres found";
   }
   shared_postgres = std::make_unique<PrivatePostgres>(options_);

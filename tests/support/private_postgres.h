@@ -98,6 +98,10 @@ class PrivatePostgres {
   std::size_t log_offset_ = 0;
 };
 
+// PGSTEWARD_REQUIRE_POSTGRES=1, as ./dev test sets it: what is not installed is a failure and no
+// reason to skip.
+bool ProgramsAreRequired();
+
 // One cluster per test executable. Without PostgreSQL's binaries the tests are skipped, or fail
 // when PGSTEWARD_REQUIRE_POSTGRES=1. Register it in one file of the executable:
 //   [[maybe_unused]] const auto* const kPostgres =

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/private_postgres.h"
 #include "tests/support/run_coro.h"
 
 namespace pgsteward {
@@ -83,6 +84,7 @@ TEST_F(PgTools, NothingAtAll) {
 TEST_F(PgTools, ThoseOfThisMachine) {
   for (const char* name : {"pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb", "pg_ctl"}) {
     const auto tool = Find(name, 15);
+    if (!tool && ProgramsAreRequired()) FAIL() << ToText(tool.error());
     if (!tool) GTEST_SKIP() << ToText(tool.error());
     EXPECT_EQ(tool->major, 15);
     EXPECT_EQ(tool->path, std::string("/usr/lib/postgresql/15/bin/") + name);

@@ -181,6 +181,7 @@ TEST_F(FailoverTest, WhatWasCutShortByASleepIsRunAgain) {
 }
 
 TEST_F(FailoverTest, ThroughPgBouncerAsWithoutIt) {
+  if (!PgBouncer::Installed() && ProgramsAreRequired()) FAIL() << "no pgbouncer found";
   if (!PgBouncer::Installed()) GTEST_SKIP() << "no pgbouncer";
   PgBouncerOptions options;
   options.pool_size = 2;

@@ -1,4 +1,4 @@
-#include "core/zstd_stream.h"
+#include "core/zstd_encoder.h"
 
 #include <zstd.h>
 

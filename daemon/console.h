@@ -1,5 +1,5 @@
-// Standard error of the commands that work on backups for long: lines to read along, and on a
-// terminal a line of progress below them.
+// Standard error of commands that take long: lines to read along, and on a terminal a line of
+// progress below them.
 #pragma once
 
 #include <functional>
@@ -11,12 +11,12 @@
 
 namespace pgsteward {
 
-class BackupConsole {
+class Console {
  public:
-  BackupConsole();
-  ~BackupConsole() { Clear(); }
-  BackupConsole(const BackupConsole&) = delete;
-  BackupConsole& operator=(const BackupConsole&) = delete;
+  Console();
+  ~Console() { Clear(); }
+  Console(const Console&) = delete;
+  Console& operator=(const Console&) = delete;
 
   void Line(const std::string& text);
   // At most twice a second, and only on a terminal.
@@ -34,6 +34,6 @@ std::string ShortBytes(double bytes);
 
 // Runs `task` until it is done. The first SIGINT or SIGTERM makes `*signal` not 0, by which the
 // task must end soon; the second one leaves at once.
-void RunHeedingSignals(Runtime& runtime, BackupConsole& console, int& signal, Task<void> task);
+void RunHeedingSignals(Runtime& runtime, Console& console, int& signal, Task<void> task);
 
 }  // namespace pgsteward

@@ -1,4 +1,4 @@
-#include "daemon/backup_console.h"
+#include "daemon/console.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@ namespace {
 constexpr Duration kBeat = std::chrono::milliseconds(500);
 constexpr Duration kStopGrace = std::chrono::seconds(5);
 
-Task<void> HeedSignals(boost::asio::signal_set& signals, BackupConsole& console, int& received) {
+Task<void> HeedSignals(boost::asio::signal_set& signals, Console& console, int& received) {
   for (;;) {
     const int signal = co_await signals.async_wait(boost::asio::use_awaitable);
     if (received != 0) std::_Exit(kExitSignal + signal);
@@ -39,14 +39,14 @@ Task<void> ThenStop(Task<void> task, TaskGroup& tasks) {
 
 }  // namespace
 
-BackupConsole::BackupConsole() : interactive_(::isatty(STDERR_FILENO) == 1) {}
+Console::Console() : interactive_(::isatty(STDERR_FILENO) == 1) {}
 
-void BackupConsole::Line(const std::string& text) {
+void Console::Line(const std::string& text) {
   Clear();
   std::cerr << "pgsteward: " << HarmlessLine(text) << std::endl;
 }
 
-void BackupConsole::Progress(const std::string& text) {
+void Console::Progress(const std::string& text) {
   if (!interactive_ || SteadyNow() < next_) return;
   next_ = SteadyNow() + kBeat;
   winsize size{};
@@ -56,7 +56,7 @@ void BackupConsole::Progress(const std::string& text) {
   open_ = true;
 }
 
-void BackupConsole::Clear() {
+void Console::Clear() {
   if (open_) std::cerr << "\r\x1b[K" << std::flush;
   open_ = false;
 }
@@ -74,7 +74,7 @@ std::string ShortBytes(double bytes) {
   return text.data();
 }
 
-void RunHeedingSignals(Runtime& runtime, BackupConsole& console, int& signal, Task<void> task) {
+void RunHeedingSignals(Runtime& runtime, Console& console, int& signal, Task<void> task) {
   std::signal(SIGPIPE, SIG_IGN);
   boost::asio::signal_set signals(runtime.loop, SIGINT, SIGTERM);
   TaskGroup tasks(runtime);
