@@ -50,8 +50,10 @@ Result<void> WriteNew(const std::string& path, std::string_view text) {
 
 }  // namespace
 
+std::string TemporaryNameOf(const std::string& path) { return path + ".new"; }
+
 Result<void> WriteFileDurably(const std::string& path, std::string_view text) {
-  const std::string temporary = path + ".new";
+  const std::string temporary = TemporaryNameOf(path);
   if (auto written = WriteNew(temporary, text); !written) {
     ::unlink(temporary.c_str());
     return written;

@@ -13,6 +13,8 @@ namespace pgsteward {
 // renamed, the directory fsynced. Blocks: call it on the pool. kUnavailable with the system's
 // words.
 Result<void> WriteFileDurably(const std::string& path, std::string_view text);
+// What it writes to first; a crash may leave that, and the next writing takes it.
+std::string TemporaryNameOf(const std::string& path);
 
 // The whole of a file of at most that many bytes; kNoData when there is none.
 Result<std::string> ReadWholeFile(const std::string& path,

@@ -4,6 +4,8 @@
 
 namespace pgsteward {
 
+std::string PathOfFd(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
 int WriteAll(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());

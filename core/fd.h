@@ -5,9 +5,13 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace pgsteward {
+
+// "/proc/self/fd/3": whoever opens it has the file opened anew.
+std::string PathOfFd(int fd);
 
 class Fd {
  public:

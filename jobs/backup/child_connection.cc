@@ -16,8 +16,6 @@ namespace {
 constexpr int kServiceFd = 3;
 constexpr int kPasswordFd = 4;
 
-std::string PathOf(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
 Result<Fd> InMemory(const char* name, std::string_view text) {
   Fd file(::memfd_create(name, MFD_CLOEXEC));
   // libpq takes no password from a file that others could read.
@@ -38,7 +36,7 @@ std::vector<std::string> Environment() {
     }
   }
   environment.emplace_back("LC_ALL=C");
-  environment.push_back("PGSERVICEFILE=" + PathOf(kServiceFd));
+  environment.push_back("PGSERVICEFILE=" + PathOfFd(kServiceFd));
   return environment;
 }
 
@@ -58,7 +56,7 @@ Result<ChildConnection> ChildConnection::Make(PgService service, const std::stri
   }
   ChildConnection connection;
   if (!service.password_file.empty()) {
-    text += "passfile=" + PathOf(kPasswordFd) + "\n";
+    text += "passfile=" + PathOfFd(kPasswordFd) + "\n";
     auto password = InMemory("password", service.password_file);
     if (!password) return password.error();
     connection.password_ = std::move(*password);

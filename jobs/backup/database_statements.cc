@@ -1,8 +1,7 @@
-#include <cctype>
+#include "jobs/backup/database_statements.h"
 
 #include "core/pg_text.h"
 #include "jobs/backup/globals_script.h"
-#include "jobs/backup/restore.h"
 
 namespace pgsteward {
 
@@ -40,7 +39,39 @@ std::string OnDatabase(const std::string& statement, const std::string& name) {
   return statement;
 }
 
+// Empty: as any database has it.
+std::string PropertyOf(const BackupDatabase& database, const std::string& name) {
+  for (const NamedText& each : database.properties) {
+    if (each.name == name) return each.text;
+  }
+  return {};
+}
+
+// Said also where it is libc: template0 may have another one.
+std::string LocaleOf(const BackupDatabase& database) {
+  const std::string provider = PropertyOf(database, "locale_provider");
+  if (provider.empty()) return " LOCALE_PROVIDER libc";
+  const std::string locale = QuoteLiteral(PropertyOf(database, "locale"));
+  if (provider == "builtin") return " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + locale;
+  const std::string rules = PropertyOf(database, "icu_rules");
+  return " LOCALE_PROVIDER icu ICU_LOCALE " + locale +
+         (rules.empty() ? "" : " ICU_RULES " + QuoteLiteral(rules));
+}
+
 }  // namespace
+
+std::string CreateDatabaseStatement(const BackupDatabase& database, const std::string& name,
+                                    const DatabasePlace& place) {
+  std::string sql = "CREATE DATABASE " + QuoteIdentifier(name) + " TEMPLATE template0 ENCODING " +
+                    QuoteLiteral(database.encoding) + " LC_COLLATE " +
+                    QuoteLiteral(database.collate) + " LC_CTYPE " + QuoteLiteral(database.ctype);
+  if (place.server_version >= 150000) sql += LocaleOf(database);
+  const std::string tablespace = PropertyOf(database, "tablespace");
+  if (place.has_tablespace && !tablespace.empty()) {
+    sql += " TABLESPACE " + QuoteIdentifier(tablespace);
+  }
+  return sql;
+}
 
 std::vector<std::string> DatabaseStatements(const BackupDatabase& database,
                                             const std::string& name) {
@@ -49,6 +80,12 @@ std::vector<std::string> DatabaseStatements(const BackupDatabase& database,
   if (!database.owner.empty()) {
     statements.push_back("ALTER DATABASE " + quoted + " OWNER TO " +
                          QuoteIdentifier(database.owner));
+  }
+  if (const std::string comment = PropertyOf(database, "comment"); !comment.empty()) {
+    statements.push_back("COMMENT ON DATABASE " + quoted + " IS " + QuoteLiteral(comment));
+  }
+  if (const std::string limit = PropertyOf(database, "connection_limit"); !limit.empty()) {
+    statements.push_back("ALTER DATABASE " + quoted + " CONNECTION LIMIT " + limit);
   }
   for (const NamedText& setting : database.settings) {
     const std::size_t equals = setting.text.find('=');

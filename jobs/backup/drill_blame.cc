@@ -32,7 +32,7 @@ constexpr auto kSigns = std::to_array<Sign>({
     {"invalid LC_COLLATE locale name", Errc::kUnsupported, "Generate the locale on this machine."},
     {"invalid LC_CTYPE locale name", Errc::kUnsupported, "Generate the locale on this machine."},
     {"server closed the connection unexpectedly", Errc::kUnavailable,
-     "The scratch server went away: the kernel's log tells of too little memory."},
+     "The server went away: its log, or the kernel's of too little memory, tells why."},
     {"out of memory", Errc::kUnavailable, "This machine has too little memory for the restore."},
     {"cannot start ", Errc::kChildFailed, "Install the program, or say where it is."},
 });

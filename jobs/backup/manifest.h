@@ -53,6 +53,7 @@ struct BackupDatabase {
   std::vector<BackupTable> tables;    // ordinary ones and partitions, by schema and name
   std::vector<NamedText> extensions;  // name, version
   std::vector<NamedText> settings;    // ALTER DATABASE/ROLE IN DATABASE SET: "role name=value"
+  std::vector<NamedText> properties;  // of the database, where they are not the default: see docs
   std::string acl;                    // of the database itself, as SQL; empty: the default
   std::vector<std::string> invalid_indexes;  // schema.name of those that no dump holds
   // schema.table.name of those that were NOT VALID, and are so when restored.

@@ -46,6 +46,7 @@ void Describe(Fields& fields, BackupDatabase& database) {
   fields("tables", database.tables);
   fields("extensions", database.extensions);
   fields("settings", database.settings);
+  fields("properties", database.properties);
   fields("acl", database.acl);
   fields("invalid_indexes", database.invalid_indexes);
   fields("unvalidated_constraints", database.unvalidated_constraints);

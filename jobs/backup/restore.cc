@@ -5,22 +5,22 @@
 #include <atomic>
 #include <set>
 
-#include "core/pg_text.h"
-#include "core/random.h"
 #include "jobs/backup/child_connection.h"
+#include "jobs/backup/database_statements.h"
 #include "jobs/backup/drill_blame.h"
 #include "jobs/backup/drill_checks.h"
 #include "jobs/backup/globals_script.h"
 #include "jobs/backup/pg_tools.h"
 #include "jobs/backup/restore_steps.h"
+#include "jobs/backup/restore_target.h"
 #include "jobs/backup/verify.h"
 
 namespace pgsteward {
 
 namespace {
 
-constexpr Duration kStatementTimeout = std::chrono::minutes(10);
-constexpr std::size_t kLongestName = 63;
+constexpr Duration kReadTimeout = std::chrono::minutes(10);
+constexpr Duration kLockTimeout = std::chrono::seconds(10);
 
 class Restoration {
  public:
@@ -36,14 +36,16 @@ class Restoration {
   Task<Result<void>> LookAtNames();
   Task<Result<void>> RestoreGlobals();
   Task<Result<void>> RestoreOne(const BackupDatabase& database);
-  Task<Result<void>> Fill(const BackupDatabase& database, const std::string& name, bool create);
+  Task<Result<void>> RestorePlain(const BackupDatabase& database);
+  Task<Result<void>> Fill(const BackupDatabase& database, const std::string& into);
+  Task<Result<void>> Analyze(const std::string& name);
   Task<Result<void>> Check(const BackupDatabase& database, const std::string& name);
-  Task<Result<void>> Replace(const std::string& name, const std::string& by);
+  Task<Result<void>> TakePlace(const BackupDatabase& database, const std::string& into);
+  Task<Error> Remove(const std::string& into, Error why);
 
   template <class T>
   Task<Result<T>> OnThread(std::function<Result<T>()> work);
-  Task<Result<PgResult>> Sql(std::string sql, PgValues values = {});
-  Task<Result<std::set<std::string>>> NamesOf(std::string sql);
+  Task<Result<void>> Load(const BackupDatabase& database, const std::string& into);
   bool StopAsked();
   std::string NameOf(const BackupDatabase& database) const {
     return request_.as.empty() ? database.name : request_.as;
@@ -61,7 +63,7 @@ class Restoration {
   std::optional<Manifest> manifest_;
   StopSwitch stop_;
   SteadyTime phase_begun_ = SteadyNow();
-  std::unique_ptr<PgConnection> db_;
+  std::optional<RestoreTarget> server_;
   std::optional<ChildConnection> child_;
   std::string pg_restore_, psql_;
   std::set<std::string> there_;  // databases
@@ -86,18 +88,6 @@ Task<Result<T>> Restoration::OnThread(std::function<Result<T>()> work) {
   co_return machine ? *machine : result.error();
 }
 
-Task<Result<PgResult>> Restoration::Sql(std::string sql, PgValues values) {
-  co_return co_await db_->Query(std::move(sql), std::move(values), kStatementTimeout);
-}
-
-Task<Result<std::set<std::string>>> Restoration::NamesOf(std::string sql) {
-  auto rows = co_await Sql(std::move(sql));
-  if (!rows) co_return rows.error();
-  std::set<std::string> names;
-  for (int row = 0; row < rows->rows(); ++row) names.emplace(rows->Text(row, 0));
-  co_return names;
-}
-
 void Restoration::EndPhase(const std::string& name) {
   const SteadyTime now = SteadyNow();
   outcome_.phases.emplace_back(name, Seconds(now - phase_begun_));
@@ -115,7 +105,7 @@ RestoreStep Restoration::Step() {
   };
   step.pg_restore = pg_restore_;
   step.psql = psql_;
-  step.maintenance = db_->database();
+  step.maintenance = server_->maintenance();
   step.jobs = request_.jobs;
   step.spool = request_.spool;
   step.progress = [this](std::uint64_t bytes) { fed_ += bytes; };
@@ -166,16 +156,18 @@ Task<Result<void>> Restoration::Connect() {
   target.read_only = false;
   target.part = "restore";
   target.database = request_.overwrite == "postgres" ? "template1" : "postgres";
+  target.lock_timeout = kLockTimeout;
   auto read = [target] { return ServiceOf(target); };
-  auto service = co_await Offload(runtime_, std::move(read), SteadyNow() + kStatementTimeout);
+  auto service = co_await Offload(runtime_, std::move(read), SteadyNow() + kReadTimeout);
   if (!service) co_return Error(Errc::kTimeout, "reading the connection's files hangs");
   if (!*service) co_return service->error();
-  auto opened = co_await PgConnection::Open(runtime_, std::move(target));
-  if (!opened) co_return opened.error().error;
-  db_ = std::move(*opened);
-  const std::string options =
+  server_.emplace(runtime_, std::move(target));
+  auto opened = co_await server_->Open();
+  if (!opened) co_return opened;
+  std::string options =
       "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 "
       "-c row_security=off";
+  if (server_->server_version() >= 140000) options += " -c idle_session_timeout=0";
   auto child = ChildConnection::Make(std::move(**service), "pgsteward:restore", options);
   if (!child) co_return child.error();
   child_.emplace(std::move(*child));
@@ -184,7 +176,7 @@ Task<Result<void>> Restoration::Connect() {
 
 Task<Result<void>> Restoration::FindTools() {
   const int dumped = manifest_->server_version / 10000;
-  const int server = db_->server_version() / 10000;
+  const int server = server_->server_version() / 10000;
   if (server < dumped) {
     co_return Error(Errc::kUnsupported,
                     "the backup is of PostgreSQL " + std::to_string(dumped) +
@@ -196,11 +188,17 @@ Task<Result<void>> Restoration::FindTools() {
 }
 
 Task<Result<void>> Restoration::LookAtNames() {
-  auto names = co_await NamesOf("SELECT datname FROM pg_database");
+  auto names = co_await server_->Names("SELECT datname FROM pg_database");
   if (!names) co_return names.error();
   there_ = std::move(*names);
   for (const BackupDatabase& database : manifest_->databases) {
     const std::string name = NameOf(database);
+    if (name.size() > kLongestName) {
+      co_return Error(Errc::kBadConfig,
+                      "a database's name has at most " + std::to_string(kLongestName) + " bytes, " +
+                          name + " has " + std::to_string(name.size()),
+                      {}, "PostgreSQL would cut it off, to that of another database perhaps.");
+    }
     const bool overwrites = request_.overwrite == name;
     if (database.format == "plain" && (overwrites || name != database.name)) {
       co_return Error(Errc::kUnsupported, "a dump in plain format makes its database itself", {},
@@ -229,9 +227,9 @@ Task<Result<void>> Restoration::RestoreGlobals() {
   auto globals = co_await OnThread<std::string>(std::move(read));
   if (!globals) co_return globals.error();
   GlobalsTarget target;
-  auto roles = co_await NamesOf("SELECT rolname FROM pg_roles");
+  auto roles = co_await server_->Names("SELECT rolname FROM pg_roles");
   if (!roles) co_return roles.error();
-  auto spaces = co_await NamesOf("SELECT spcname FROM pg_tablespace");
+  auto spaces = co_await server_->Names("SELECT spcname FROM pg_tablespace");
   if (!spaces) co_return spaces.error();
   target.roles = std::move(*roles);
   target.tablespaces = std::move(*spaces);
@@ -248,41 +246,45 @@ Task<Result<void>> Restoration::RestoreGlobals() {
   co_return Result<void>();
 }
 
-Task<Result<void>> Restoration::Fill(const BackupDatabase& database, const std::string& name,
-                                     bool create) {
+Task<Result<void>> Restoration::Load(const BackupDatabase& database, const std::string& into) {
   const RestoreSource source = Source();
   RestoreStep step = Step();
-  if (!create) {
-    step.into = name;
-    std::string sql = "CREATE DATABASE " + QuoteIdentifier(name) + " TEMPLATE template0 ENCODING " +
-                      QuoteLiteral(database.encoding) + " LC_COLLATE " +
-                      QuoteLiteral(database.collate) + " LC_CTYPE " + QuoteLiteral(database.ctype);
-    auto made = co_await Sql(std::move(sql));
-    if (!made) co_return made.error();
-  }
+  step.into = into;
   std::function<Result<std::uint64_t>()> work = [this, &source, &database, &step] {
     return RestoreDatabase(source, database, step, stop_);
   };
   auto restored = co_await OnThread<std::uint64_t>(std::move(work));
-  if (!restored) {
-    Error error = restored.error();
-    const bool role = error.message.find("role \"") != std::string::npos &&
-                      error.message.find("does not exist") != std::string::npos;
-    if (role && !request_.globals) error.hint = "Restore the roles as well: --globals.";
-    co_return error;
-  }
-  std::vector<std::string> statements;
-  if (!create) statements = DatabaseStatements(database, name);
+  if (restored) co_return Result<void>();
+  Error error = restored.error();
+  const bool role = error.message.find("role \"") != std::string::npos &&
+                    error.message.find("does not exist") != std::string::npos;
+  if (role && !request_.globals) error.hint = "Restore the roles as well: --globals.";
+  co_return error;
+}
+
+Task<Result<void>> Restoration::Fill(const BackupDatabase& database, const std::string& into) {
+  auto made = co_await server_->Create(database, into);
+  if (!made) co_return made;
+  auto loaded = co_await Load(database, into);
+  if (!loaded) co_return loaded;
+  std::vector<std::string> statements = DatabaseStatements(database, into);
   for (std::string& sql : statements) {
-    auto done = co_await Sql(std::move(sql));
+    auto done = co_await server_->Sql(std::move(sql));
     if (!done) co_return done.error();
   }
   EndPhase("databases");
+  auto analyzed = co_await Analyze(into);
+  if (!analyzed) co_return analyzed;
+  co_return co_await Check(database, into);
+}
+
+Task<Result<void>> Restoration::Analyze(const std::string& name) {
   Note("analyzing " + name);
-  std::function<Result<void>()> analyze = [this, &step, &name] {
+  const RestoreStep step = Step();
+  std::function<Result<void>()> work = [this, &step, &name] {
     return RunSql(step, "ANALYZE;\n", name, stop_);
   };
-  auto analyzed = co_await OnThread<void>(std::move(analyze));
+  auto analyzed = co_await OnThread<void>(std::move(work));
   EndPhase("analyze");
   co_return analyzed;
 }
@@ -311,57 +313,76 @@ Task<Result<void>> Restoration::Check(const BackupDatabase& database, const std:
 }
 
 // Nothing is dropped: the old one stays for whoever still needs it.
-Task<Result<void>> Restoration::Replace(const std::string& name, const std::string& by) {
-  const std::string suffix = "_before_" + RandomHex(6);
-  const std::string old = name.substr(0, kLongestName - suffix.size()) + suffix;
-  const std::string quoted = QuoteIdentifier(name);
-  Note("putting it in the place of " + name);
-  const std::array<std::string, 5> statements = {
-      "ALTER DATABASE " + quoted + " ALLOW_CONNECTIONS false",
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = " +
-          QuoteLiteral(name),
-      "ALTER DATABASE " + quoted + " RENAME TO " + QuoteIdentifier(old),
-      "ALTER DATABASE " + QuoteIdentifier(by) + " RENAME TO " + quoted,
-      "ALTER DATABASE " + QuoteIdentifier(old) + " ALLOW_CONNECTIONS true"};
-  for (const std::string& statement : statements) {
-    std::string sql = statement;
-    auto done = co_await Sql(std::move(sql));
-    // Sessions take a moment to go.
-    for (int i = 0; !done && done.error().sqlstate == "55006" && i < 50; ++i) {
-      co_await SleepUntil(SteadyNow() + std::chrono::milliseconds(100));
-      std::string again = statement;
-      done = co_await Sql(std::move(again));
-    }
-    if (!done) {
-      std::string allow = "ALTER DATABASE " + quoted + " ALLOW_CONNECTIONS true";
-      static_cast<void>(co_await Sql(std::move(allow)));
-      co_return done.error();
-    }
+Task<Result<void>> Restoration::TakePlace(const BackupDatabase& database, const std::string& into) {
+  const std::string name = NameOf(database);
+  if (!there_.contains(name)) {
+    auto named = co_await server_->Rename(into, name);
+    if (named) co_return named;
+    Error error = named.error();
+    error.hint =
+        "What was restored is whole, and there as " + into + ": rename it yourself, or drop it.";
+    co_return error;
   }
-  outcome_.notes.push_back("the database that was replaced is there as " + old +
-                           "; drop it when nobody needs it any more");
-  co_return Result<void>();
+  if (!outcome_.problems.empty()) {
+    outcome_.notes.push_back(name + " was not replaced; what was restored is there as " + into);
+    co_return Result<void>();
+  }
+  Note("putting it in the place of " + name);
+  const std::string old = NameBeside(name, "before");
+  auto replaced = co_await server_->Replace(name, into, old);
+  if (replaced) {
+    outcome_.notes.push_back("the database that was replaced is there as " + old +
+                             "; drop it when nobody needs it any more");
+    co_return replaced;
+  }
+  Error error = replaced.error();
+  error.message = name + " was not replaced, and is as it was: " + error.message;
+  error.hint = "What was restored is whole, and there as " + into +
+               ": put it in its place yourself, or drop it and try again.";
+  co_return error;
+}
+
+Task<Error> Restoration::Remove(const std::string& into, Error why) {
+  auto dropped = co_await server_->Drop(into);
+  if (dropped) co_return why;
+  Error left = dropped.error();
+  left.hint.clear();
+  why.message += "; and what was begun could not be removed: " + ToText(left);
+  why.hint = "Drop the database " + into + ".";
+  co_return why;
+}
+
+// It makes its database itself, and nobody knows whose the one is that is there after an error.
+Task<Result<void>> Restoration::RestorePlain(const BackupDatabase& database) {
+  auto names = co_await server_->Names("SELECT datname FROM pg_database");
+  if (!names) co_return names.error();
+  if (names->contains(database.name)) {
+    co_return Error(Errc::kBusy, "there is a database " + database.name + " now");
+  }
+  auto done = co_await Load(database, "");
+  if (!done) {
+    Error error = done.error();
+    error.message += "; a part of " + database.name + " may be there";
+    co_return error;
+  }
+  EndPhase("databases");
+  auto analyzed = co_await Analyze(database.name);
+  if (!analyzed) co_return analyzed;
+  co_return co_await Check(database, database.name);
 }
 
 Task<Result<void>> Restoration::RestoreOne(const BackupDatabase& database) {
-  const std::string name = NameOf(database);
-  const bool replaces = there_.contains(name);
-  const bool create = !replaces && name == database.name;
-  const std::string suffix = "_restoring_" + RandomHex(6);
-  const std::string into = replaces ? name.substr(0, kLongestName - suffix.size()) + suffix : name;
-  Note("restoring " + database.name + (into == database.name ? "" : " into " + into));
-  auto done = co_await Fill(database, into, create);
-  if (done) done = co_await Check(database, into);
-  const std::size_t problems = outcome_.problems.size();
-  if (done && replaces && problems == 0) done = co_await Replace(name, into);
-  if (done && replaces && problems > 0) {
-    outcome_.notes.push_back(name + " was not replaced; what was restored is there as " + into);
+  if (database.format == "plain") {
+    Note("restoring " + database.name);
+    co_return co_await RestorePlain(database);
   }
-  if (done) co_return done;
+  const std::string into = NameBeside(NameOf(database), "restoring");
+  Note("restoring " + database.name + " into " + into);
+  auto filled = co_await Fill(database, into);
+  if (filled) co_return co_await TakePlace(database, into);
   // A half is worse than nothing.
-  std::string drop = "DROP DATABASE IF EXISTS " + QuoteIdentifier(into);
-  static_cast<void>(co_await Sql(std::move(drop)));
-  co_return done;
+  Error error = filled.error();
+  co_return co_await Remove(into, std::move(error));
 }
 
 Task<Result<void>> Restoration::Steps() {

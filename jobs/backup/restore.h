@@ -29,7 +29,7 @@ struct RestoreRequest {
   bool globals = false;        // roles and tablespaces that are not there yet
   bool check = true;           // count all rows afterwards
   int jobs = 1;
-  std::string spool = {};  // for decrypted dumps when jobs > 1
+  std::string spool = {};  // a folder with room for a decrypted dump, when jobs > 1
   StopWanted stop_wanted = {};
   std::function<void(const std::string&)> note = {};
   std::function<void(double done)> progress = {};
@@ -43,13 +43,10 @@ struct RestoreOutcome {
   long long rows = 0;
 };
 
-// kBusy: a database of that name is there, and was not named to be overwritten. What was begun and
-// could not be ended is removed again.
+// kBusy: a database of that name is there, and was not named to be overwritten. Each database is
+// restored under a name of ours beside the one it will have, and takes that when it is whole: what
+// was there is not touched before, and what was begun and could not be ended is removed again. A
+// dump in plain format makes its database itself, under its own name, and stays there half.
 Task<Result<RestoreOutcome>> RestoreIntoServer(Runtime& runtime, RestoreRequest request);
-
-// Pure: what belongs to the database itself and is in no dump of its content, for its new name.
-// Each is a statement by itself.
-std::vector<std::string> DatabaseStatements(const BackupDatabase& database,
-                                            const std::string& name);
 
 }  // namespace pgsteward

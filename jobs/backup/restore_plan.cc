@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/pg_text.h"
+#include "jobs/backup/database_statements.h"
 
 namespace pgsteward {
 
@@ -89,7 +90,7 @@ class Commands {
     } else {
       std::string into = " --create --dbname=" + ShellWord(Conninfo(beside));
       if (!plan_.as.empty()) {
-        Sql(beside, CreateStatement(database, name));
+        Sql(beside, CreateDatabaseStatement(database, name, {manifest_.server_version}));
         into = " --dbname=" + ShellWord(Conninfo(name));
       } else if (!plan_.cluster.empty() && (name == "postgres" || name == "template1")) {
         // Made by initdb; the dump's takes its place.
@@ -113,12 +114,6 @@ class Commands {
   void Sql(const std::string& database, const std::string& sql) {
     Add(Program("psql") + " --no-psqlrc --dbname=" + ShellWord(Conninfo(database)) +
         " --command=" + ShellWord(sql));
-  }
-
-  static std::string CreateStatement(const BackupDatabase& database, const std::string& name) {
-    return "CREATE DATABASE " + QuoteIdentifier(name) + " TEMPLATE template0 ENCODING " +
-           QuoteLiteral(database.encoding) + " LC_COLLATE " + QuoteLiteral(database.collate) +
-           " LC_CTYPE " + QuoteLiteral(database.ctype);
   }
 
   const Manifest& manifest_;

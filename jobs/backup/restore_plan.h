@@ -1,5 +1,5 @@
 // The commands that restore a backup, with stock programs only: what `pgsteward backup restore
-// --plan` prints and what it does itself. Pure.
+// --plan` prints, and what it comes to when it does that itself. Pure.
 #pragma once
 
 #include <string>

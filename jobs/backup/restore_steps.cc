@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::size_t kLargestGlobals = std::size_t{64} << 20;
 constexpr std::size_t kBlock = std::size_t{256} << 10;
+constexpr int kSpoolFd = 5;  // in pg_restore; those of ChildConnection are before it
 
 const BackupFile* FindFile(const Manifest& manifest, const std::string& name) {
   for (const BackupFile& file : manifest.files) {
@@ -38,34 +40,33 @@ Result<std::unique_ptr<StoredStream>> OpenStored(const RestoreSource& source,
   return stream;
 }
 
-// Gone with its last holder, and its name when it is destroyed.
+// A decrypted dump: without a name, so that it is gone whenever its last holder ends.
 class SpoolFile {
  public:
-  explicit SpoolFile(std::string path) : path_(std::move(path)) {}
-  ~SpoolFile() { ::unlink(path_.c_str()); }
-  SpoolFile(const SpoolFile&) = delete;
-  SpoolFile& operator=(const SpoolFile&) = delete;
+  explicit SpoolFile(std::string folder) : folder_(std::move(folder)) {}
 
   Result<void> Fill(StoredStream& stream) {
-    const Fd fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd.open()) return Cannot();
+    std::string path = folder_ + "/pgsteward.XXXXXX";
+    fd_ = Fd(::mkostemp(path.data(), O_CLOEXEC));  // mode 0600
+    if (!fd_.open() || ::unlink(path.c_str()) != 0) return Cannot();
     std::vector<std::byte> block(kBlock);
     for (;;) {
       auto n = stream.Read(block);
       if (!n) return n.error();
       if (*n == 0) return Result<void>();
-      errno = WriteAll(fd.get(), std::span(block.data(), *n));
+      errno = WriteAll(fd_.get(), std::span(block.data(), *n));
       if (errno != 0) return Cannot();
     }
   }
-  const std::string& path() const { return path_; }
+  int fd() const { return fd_.get(); }
 
  private:
   Error Cannot() const {
     return Error(Errc::kUnavailable,
-                 "cannot be decrypted to " + path_ + ": " + std::strerror(errno));
+                 "cannot be decrypted to a file in " + folder_ + ": " + std::strerror(errno));
   }
-  std::string path_;
+  std::string folder_;
+  Fd fd_;
 };
 
 std::vector<std::string> RestoreArgv(const RestoreStep& step) {
@@ -106,14 +107,16 @@ Result<std::uint64_t> RestoreFromFile(const RestoreSource& source, const BackupD
                                       const RestoreStep& step, StopSwitch& stop) {
   auto stream = OpenStored(source, database.file, stop);
   if (!stream) return stream.error();
-  SpoolFile spool(step.spool + "/" + std::to_string(database.oid) + ".dump");
+  SpoolFile spool(step.spool);
   auto filled = spool.Fill(**stream);
-  if (filled) filled = step.spool_owner.Own(spool.path());
+  if (filled) filled = step.spool_owner.Own(PathOfFd(spool.fd()));
   if (!filled) return About(database.file, filled.error());
   std::vector<std::string> argv = RestoreArgv(step);
-  argv.push_back(spool.path());
+  // Each of its processes opens it anew.
+  argv.push_back(PathOfFd(kSpoolFd));
   StreamChildSpec spec =
       step.program(std::move(argv), step.into.empty() ? step.maintenance : step.into);
+  spec.inherited.push_back({spool.fd(), kSpoolFd});
   auto done = FeedText("", std::move(spec), stop);
   if (!done) return About(database.file, done.error());
   if (step.progress) step.progress(database.dump_bytes);

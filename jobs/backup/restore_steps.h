@@ -36,7 +36,8 @@ struct RestoreStep {
   // only its content, into this empty database.
   std::string maintenance = {};
   std::string into = {};
-  // More than one: pg_restore needs a file then, and a plaintext one is made in `spool` meanwhile.
+  // More than one: pg_restore needs a file then, and a plaintext one without a name is made in the
+  // folder `spool` meanwhile.
   int jobs = 1;
   std::string spool = {};
   RunAs spool_owner = {};

@@ -1,5 +1,6 @@
 #include "jobs/backup/snapshot.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "core/pg_text.h"
@@ -71,6 +72,18 @@ SELECT 'constraint', format('%I.%I.%I', n.nspname, t.relname, c.conname), ''
 FROM pg_constraint AS c JOIN pg_class AS t ON t.oid = c.conrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE NOT c.convalidated
+UNION ALL
+SELECT 'property', p.name, p.value
+FROM pg_database AS d CROSS JOIN LATERAL (SELECT to_jsonb(d) AS facts) AS f
+CROSS JOIN LATERAL (VALUES
+  ('locale_provider', CASE f.facts ->> 'datlocprovider' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END),
+  ('locale', coalesce(f.facts ->> 'datlocale', f.facts ->> 'daticulocale')),
+  ('icu_rules', f.facts ->> 'daticurules'),
+  ('tablespace', (SELECT t.spcname::text FROM pg_tablespace AS t
+                  WHERE t.oid = d.dattablespace AND t.spcname <> 'pg_default')),
+  ('connection_limit', nullif(d.datconnlimit, -1)::text),
+  ('comment', shobj_description(d.oid, 'pg_database'))) AS p (name, value)
+WHERE d.datname = current_database() AND p.value IS NOT NULL
 ORDER BY 1, 2, 3
 )sql";
 
@@ -85,12 +98,17 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 )sql";
 
+constexpr std::size_t kLocksAtOnce = 100;
+
+std::string NameOf(const BackupTable& table) {
+  return QuoteIdentifier(table.schema) + "." + QuoteIdentifier(table.name);
+}
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Snapshot>>> Snapshot::Take(Runtime& runtime, PgTarget target,
                                                        std::string database) {
   target.database = std::move(database);
-  target.part = "backup";
   target.read_only = true;
   target.lock_timeout = kLockTimeout;
   target.transaction_scoped = false;
@@ -152,6 +170,7 @@ Task<Result<void>> Snapshot::ReadLists() {
     each.text = rows->Text(row, 2);
     if (list == "extension") facts_.extensions.push_back(std::move(each));
     if (list == "setting") facts_.settings.push_back(std::move(each));
+    if (list == "property") facts_.properties.push_back(std::move(each));
     if (list == "index") facts_.invalid_indexes.push_back(std::move(each.name));
     if (list == "constraint") facts_.unvalidated_constraints.push_back(std::move(each.name));
   }
@@ -171,9 +190,27 @@ Task<Result<std::vector<BackupTable>>> Snapshot::ReadTables() {
   co_return tables;
 }
 
+Task<Result<void>> Snapshot::Lock(const std::vector<BackupTable>& tables, Duration wait) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(wait);
+  std::string bound = "SET LOCAL lock_timeout = " + std::to_string(milliseconds.count());
+  auto done = co_await connection_->Query(std::move(bound), PgValues(), kTimeout);
+  for (std::size_t i = 0; done && i < tables.size(); i += kLocksAtOnce) {
+    std::string sql = "LOCK TABLE ";
+    const std::size_t end = std::min(tables.size(), i + kLocksAtOnce);
+    for (std::size_t k = i; k < end; ++k) sql += (k > i ? ", ONLY " : "ONLY ") + NameOf(tables[k]);
+    sql += " IN ACCESS SHARE MODE";
+    const Duration timeout = wait * static_cast<int>(end - i) + kTimeout;
+    done = co_await connection_->Query(std::move(sql), PgValues(), timeout);
+  }
+  if (done) co_return Result<void>();
+  Error error = done.error();
+  error.message = "cannot lock tables against changes: " + error.message;
+  if (error.sqlstate == "42P01" || error.sqlstate == "3F000") error.code = Errc::kBusy;
+  co_return error;
+}
+
 Task<Result<void>> Snapshot::Count(BackupTable& table, Duration timeout) {
-  const std::string name = QuoteIdentifier(table.schema) + "." + QuoteIdentifier(table.name);
-  // Its size waits for a lock on the table as well; pg_dump has one by now.
+  const std::string name = NameOf(table);
   std::string sql =
       "SELECT count(*), pg_table_size(" + QuoteLiteral(name) + "::regclass) FROM ONLY " + name;
   auto rows = co_await connection_->Query(std::move(sql), PgValues(), timeout);

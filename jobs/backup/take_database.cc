@@ -90,15 +90,18 @@ Task<Result<Dumped>> WatchedDump::RunBoth(DumpPlan plan, TaskGroup& group) {
   };
   StopWanted wanted = [this, started, &context] {
     Show(taking, *beat, expected, started);
-    return beat->count_error.has_value() || !context.control.StopReason().empty();
+    return beat->error.has_value() || !context.control.StopReason().empty();
   };
+  while (snapshot && !beat->locked && !wanted()) co_await SleepUntil(SteadyNow() + kStopLook);
+  if (beat->error) co_return *beat->error;
+  if (wanted()) co_return StoppedBecause(context.control.StopReason());
   auto dumped = co_await OnOwnThread(context.runtime, stop, std::move(work), wanted);
   beat->dumped = true;
   while (dumped && !group.empty()) {
     if (wanted()) break;
     co_await group.Join(SteadyNow() + kStopLook);
   }
-  if (beat->count_error) co_return *beat->count_error;
+  if (beat->error) co_return *beat->error;
   const std::string reason = context.control.StopReason();
   if (!dumped && dumped.error().code == Errc::kTimeout && !reason.empty()) {
     co_return StoppedBecause(reason);
@@ -111,7 +114,9 @@ Task<Result<Dumped>> WatchedDump::Run(DumpPlan plan) {
   JobContext& context = taking.context;
   TaskGroup group(context.runtime);
   group.Spawn("backup locks", WatchLocks(beat, context.db));
-  if (snapshot) group.Spawn("backup counts", CountTables(beat, *snapshot));
+  const std::string path = plan.path;
+  const Duration lock_wait = taking.settings.lock_wait;
+  if (snapshot) group.Spawn("backup counts", CountTables(beat, *snapshot, lock_wait));
   std::exception_ptr failure;
   std::optional<Result<Dumped>> dumped;
   try {
@@ -126,10 +131,13 @@ Task<Result<Dumped>> WatchedDump::Run(DumpPlan plan) {
   beat->dumped = true;
   group.Stop();
   co_await group.Join(SteadyNow() + kFarewell);
-  if (failure || !*dumped) {
+  if (failure || !*dumped || !group.empty()) {
     PgTarget target = context.db.target();
-    co_await EndBackends(context.runtime, std::move(target), taking.Application());
+    co_await EndBackends(context.runtime, std::move(target), taking.Applications());
   }
+  while (!group.empty()) co_await group.Join(SteadyNow() + kFarewell);
+  // The next attempt makes it anew.
+  if (failure || !*dumped) ::unlink(path.c_str());
   co_await asio::this_coro::reset_cancellation_state();
   if (failure) std::rethrow_exception(failure);
   co_return std::move(*dumped);
@@ -162,7 +170,7 @@ std::vector<std::string> DumpArgv(const BackupTaking& taking, const BackupDataba
 Task<Result<TakenDatabase>> TakeOnce(BackupTaking& taking, const std::string& name) {
   JobContext& context = taking.context;
   PgTarget target = context.db.target();
-  target.part = "backup:" + context.run_id;
+  target.part = taking.SnapshotPart();
   auto snapshot = co_await Snapshot::Take(context.runtime, std::move(target), name);
   if (!snapshot) co_return snapshot.error();
   TakenDatabase taken;
@@ -179,7 +187,7 @@ Task<Result<TakenDatabase>> TakeOnce(BackupTaking& taking, const std::string& na
   } else {
     plan.reader = {taking.facts.pg_restore.path, "--file=/dev/null"};
   }
-  WatchedDump dump{taking, std::make_shared<DumpBeat>(taking.Application())};
+  WatchedDump dump{taking, std::make_shared<DumpBeat>(taking.Applications())};
   auto tables = co_await (*snapshot)->ReadTables();
   if (!tables) co_return tables.error();
   dump.beat->tables = std::move(*tables);
@@ -229,7 +237,7 @@ Task<Result<BackupFile>> TakeGlobals(BackupTaking& taking) {
   file.name = StoredName("globals.sql", taking.settings.recipients);
   DumpPlan plan = PlanOf(taking, std::move(argv), *connection, file.name);
   plan.trailer = kGlobalsTrailer;
-  WatchedDump dump{taking, std::make_shared<DumpBeat>(taking.Application())};
+  WatchedDump dump{taking, std::make_shared<DumpBeat>(taking.Applications())};
   auto dumped = co_await dump.Run(std::move(plan));
   if (!dumped) co_return dumped.error();
   file.bytes = dumped->stored_bytes;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "jobs/backup/backup_options.h"
 #include "jobs/backup/child_connection.h"
@@ -28,8 +29,12 @@ struct BackupTaking {
   std::uint64_t dumped_before = 0;
   std::uint64_t stored_before = 0;
 
-  // What the sessions of the dump are called.
+  // What the sessions of the dump are called, and ours that holds its snapshot.
   std::string Application() const { return "pgsteward-backup:" + context.run_id; }
+  std::string SnapshotPart() const { return "backup:" + context.run_id; }
+  std::vector<std::string> Applications() const {
+    return {Application(), "pgsteward:" + SnapshotPart()};
+  }
 };
 
 struct TakenDatabase {

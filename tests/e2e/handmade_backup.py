@@ -37,7 +37,7 @@ def manifest(days, system_identifier, verdict="proven", anomaly="", database="hu
             "snapshot_at": iso(at), "purge_until": iso(at), "lsn": "0/1949F80", "encoding": "UTF8", "collate": "C",
             "ctype": "C", "owner": "postgres",
             "tables": [{"schema": "public", "name": "messages", "rows": 12, "bytes": 8192}],
-            "extensions": [], "settings": [], "acl": "", "invalid_indexes": [],
+            "extensions": [], "settings": [], "properties": [], "acl": "", "invalid_indexes": [],
             "unvalidated_constraints": []}],
         "files": files, "proofs": proofs if verdict else [], "anomaly": anomaly}, indent=2)
     front = text[:-len("\n}")] + ",\n"

@@ -15,7 +15,7 @@ namespace {
 [[maybe_unused]] const auto* const kPostgres =
     ::testing::AddGlobalTestEnvironment(new PostgresEnvironment(
         // A crash must not lose what was committed: that is another subject.
-        {.tcp = true, .settings = {"synchronous_commit=on"}}));
+        {.tcp = true, .settings = {"synchronous_commit=on", "max_prepared_transactions=5"}}));
 
 constexpr char kTemplate[] = "jobs_hub_template";
 

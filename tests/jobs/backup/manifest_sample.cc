@@ -48,6 +48,7 @@ Manifest SampleManifest(std::string id, std::string server) {
   hub.tables = {{"public", "messages", 100'000, 900'000}, {"public", "users", 1'000, 90'000}};
   hub.extensions = {{"pgcrypto", "1.3"}};
   hub.settings = {{"hub search_path", "public"}};
+  hub.properties = {{"comment", "the hub"}, {"connection_limit", "90"}};
   hub.acl = "GRANT CONNECT ON DATABASE hub TO app";
   hub.invalid_indexes = {"public.half_built"};
   hub.unvalidated_constraints = {"public.messages.old_rows"};

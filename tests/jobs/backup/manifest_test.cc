@@ -56,6 +56,10 @@ constexpr std::string_view kSample =
       "settings": [
         {"name": "hub search_path", "text": "public"}
       ],
+      "properties": [
+        {"name": "comment", "text": "the hub"},
+        {"name": "connection_limit", "text": "90"}
+      ],
       "acl": "GRANT CONNECT ON DATABASE hub TO app",
       "invalid_indexes": ["public.half_built"],
       "unvalidated_constraints": ["public.messages.old_rows"]

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -56,7 +57,9 @@ class TakingFault : public TakingTest {
       std::string number, comm, state;
       pid_t parent = 0;
       std::ifstream command(each.path() / "cmdline");
-      const std::string argv((std::istreambuf_iterator<char>(command)), {});
+      std::string argv;
+      std::getline(command, argv);
+      std::replace(argv.begin(), argv.end(), '\0', ' ');
       // Not the preflight's, which ask for the version.
       if (stat >> number >> comm >> state >> parent && parent == ::getpid() &&
           comm == "(" + name + ")" && argv.find("--version") == std::string::npos) {
@@ -235,14 +238,21 @@ TEST_F(TakingFault, BackendIsTerminated) {
 
 TEST_F(TakingFault, TablesComeAndGo) {
   std::atomic<bool> stop = false;
+  std::atomic<std::chrono::milliseconds> pause = 2ms;
   std::thread changes([&] {
     PgClient client = Connect();
     for (int i = 0; !stop; ++i) {
       const std::string name = "t" + std::to_string(i % 5);
       client.Exec("DROP TABLE IF EXISTS " + name + "; CREATE TABLE " + name + " AS SELECT 1 AS a");
-      std::this_thread::sleep_for(2ms);
+      std::this_thread::sleep_for(pause.load());
     }
   });
+  // In each moment at which a dump begins: nobody waits long, and the reason is named.
+  const RunResult given_up = Take({{"lock_attempts", "2"}, {"lock_wait", "600s"}});
+  ASSERT_FALSE(given_up.outcome);
+  EXPECT_EQ(given_up.outcome.error().code, Errc::kBusy);
+  ExpectOnly(1);
+  pause = 2000ms;
   for (int i = 0; i < 3; ++i) {
     const RunResult result = Take({{"lock_attempts", "10"}});
     EXPECT_EQ(result.Text(), "ok");
@@ -251,6 +261,24 @@ TEST_F(TakingFault, TablesComeAndGo) {
   changes.join();
   for (const FoundBackup& backup : Backups()) EXPECT_EQ(Whole(backup), "");
   ExpectRecovers(Backups().size() + 1);
+}
+
+// They would wait behind pg_dump, and our count behind them.
+TEST_F(TakingFault, ChangesOfTablesWaitForTheCount) {
+  PgClient migration = Connect();
+  bool sent = false;
+  control_.on_progress = [&](const JobReport& report) {
+    if (sent || report.details.at("dump_bytes") == "0") return;
+    sent = true;
+    migration.ExecAsync("ALTER TABLE public.users ADD COLUMN meanwhile int");
+  };
+  const SteadyTime start = SteadyNow();
+  EXPECT_EQ(Take().Text(), "ok");
+  EXPECT_LT(SteadyNow() - start, 25s);  // a count that waits is given up after 30
+  control_.on_progress = nullptr;
+  if (sent) migration.Get();
+  ExpectOnly(2);
+  ExpectRecovers(3);
 }
 
 TEST_F(TakingFault, LostLease) {
