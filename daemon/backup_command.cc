@@ -93,14 +93,15 @@ Task<void> DoExpire(Runtime& runtime, const TakenBy& taken, ExpireRequest& reque
               << ToText(asked.error()) << "\n";
   }
   outcome.emplace(ExpireBackups(request));
-  if (request.dry_run || !*outcome) co_return;
+  if (request.dry_run) co_return;
+  // Also after an error: some may have gone before it, and purging must not rely on them.
   auto content = ReadPlace(request.place);
   Result<void> synced = content ? Result<void>() : Result<void>(content.error());
   if (content) {
     std::vector<Manifest> proven = ProvenOf(std::move(*content));
     synced = co_await SyncProvenBackups(db, request.place, std::move(proven));
   }
-  if (!synced) outcome.emplace(synced.error());
+  if (!synced && *outcome) outcome.emplace(synced.error());
 }
 
 }  // namespace

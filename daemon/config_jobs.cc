@@ -239,6 +239,24 @@ void ReadJob(const Reading& reading, ConfigMap& map, const Located<std::string>&
   jobs.push_back(std::move(job));
 }
 
+// Two that believe to be alone with what that option names.
+void RefuseEqual(ConfigMap& map, const std::vector<JobConfig>& all, std::size_t last) {
+  const JobPolicy& policy = all[last].policy;
+  const std::string option(policy.spec->sole_option);
+  if (option.empty() || policy.options.Text(option).empty()) return;
+  for (std::size_t i = 0; i < last; ++i) {
+    const JobPolicy& other = all[i].policy;
+    if (other.spec != policy.spec || all[i].server != all[last].server ||
+        other.options.Text(option) != policy.options.Text(option)) {
+      continue;
+    }
+    map.AddError(
+        map.at(), option,
+        Bad("is also that of job " + Shown(other.name) + ", of the same server",
+            "Each would count the other's as its own: give one of them another " + option + "."));
+  }
+}
+
 // Only somebody who runs jobs needs the directory.
 void CheckStateDirectory(ConfigMap& root, const YAML::Mark& at, const Config& config) {
   const std::string& path = config.jobs_state_directory;
@@ -277,7 +295,10 @@ void ReadJobs(ConfigMap& root, const std::string& config_path,
   std::vector<JobConfig> jobs;
   for (const Located<std::string>& name : maps->Keys()) {
     auto map = maps->Map(name.value);
-    if (map) ReadJob(reading, *map, name, jobs);
+    if (!map) continue;
+    const std::size_t before = jobs.size();
+    ReadJob(reading, *map, name, jobs);
+    if (jobs.size() > before) RefuseEqual(*map, jobs, before);
   }
   config.jobs = std::move(jobs);
   CheckStateDirectory(root, directory ? directory->at : maps->at(), config);

@@ -113,6 +113,8 @@ struct JobSpec {
   std::span<const std::string_view> arguments = {};
   // Never at the same time as another job of the same group. Default.
   std::span<const std::string_view> groups = {};
+  // An option by which no two jobs of this type and of one server may be equal.
+  std::string_view sole_option = {};
   // Destroys or moves rows: a first run, or one whose options that define what is destroyed have
   // changed, needs a person's word.
   bool needs_confirmation = false;

@@ -140,6 +140,7 @@ const JobSpec kBackup = {
     .deadline = std::chrono::seconds(6 * 3600),
     .options = kBackupOptions,
     .groups = kGroups,
+    .sole_option = "target",
     .run = &RunBackup,
     .subject = &BackupSubject,
 };

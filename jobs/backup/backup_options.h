@@ -107,6 +107,7 @@ inline constexpr auto kBackupOptions = std::to_array<JobOption>({
     kKeepWeeklyOption,
     kKeepMonthlyOption,
     kKeepYearlyOption,
+    kKeepDroppedOption,
     kMinKeepOption,
     kFreezeAfterOption,
     kFreezeFailuresOption,

@@ -13,6 +13,7 @@
 #include "jobs/backup/drill_checks.h"
 #include "jobs/backup/globals_script.h"
 #include "jobs/backup/pg_tools.h"
+#include "jobs/backup/pins.h"
 #include "jobs/backup/restore_steps.h"
 #include "jobs/backup/scratch_cluster.h"
 #include "jobs/backup/verify.h"
@@ -414,8 +415,10 @@ BackupProof ProofOf(const DrillResult& result, WallTime at, std::string host) {
   return proof;
 }
 
-Result<void> AddProof(const std::string& folder, const BackupProof& proof) {
-  const std::string path = folder + "/" + std::string(kManifestFile);
+Result<void> AddProof(const BackupPlace& place, const std::string& id, const BackupProof& proof) {
+  const auto lock = PlaceLock::Take(place);
+  if (!lock) return lock.error();
+  const std::string path = place.Published(id) + "/" + std::string(kManifestFile);
   auto text = ReadWholeFile(path, kLargestManifest);
   if (!text) return text.error();
   auto manifest = ParseManifest(*text);

@@ -14,6 +14,7 @@
 #include "jobs/backup/encryption.h"
 #include "jobs/backup/manifest.h"
 #include "jobs/backup/own_thread.h"
+#include "jobs/backup/place.h"
 #include "jobs/backup/run_as.h"
 
 namespace pgsteward {
@@ -59,7 +60,8 @@ Task<Result<DrillResult>> RunDrill(Runtime& runtime, DrillRequest request);
 
 // The verdict as the manifest keeps it.
 BackupProof ProofOf(const DrillResult& result, WallTime at, std::string host);
-// Adds it to the manifest on disk, durably. Blocks.
-Result<void> AddProof(const std::string& folder, const BackupProof& proof);
+// Adds it to the manifest of backup `id`, durably. Blocks. kBusy: somebody else is changing the
+// place, for short.
+Result<void> AddProof(const BackupPlace& place, const std::string& id, const BackupProof& proof);
 
 }  // namespace pgsteward

@@ -78,16 +78,15 @@ Task<Result<ExpireOutcome>> ExpireInJob(JobContext& context, BackupPlace place, 
   auto work = [request] { return ExpireBackups(request); };
   auto done = co_await Offload(context.runtime, std::move(work), SteadyNow() + kExpireTimeout);
   if (!done) co_return Error(Errc::kTimeout, "expiring backups in " + place.Root() + " hangs");
-  if (!*done) co_return done->error();
-  ExpireOutcome outcome = std::move(**done);
-  Tell(outcome, context.dry_run, report);
-  if (!context.dry_run) {
-    auto synced = co_await SyncProvenBackups(context, place);
-    // Before an upgrade's schema apply purging waits; backups do not.
-    const bool no_table = !synced && synced.error().code == Errc::kUnsupported;
-    if (no_table) report.details["proven_backup"] = ToText(synced.error());
-    if (!synced && !no_table) co_return synced.error();
-  }
+  Result<ExpireOutcome> outcome = std::move(*done);
+  if (outcome) Tell(*outcome, context.dry_run, report);
+  if (context.dry_run) co_return outcome;
+  // Also after an error: some may have gone before it, and purging must not rely on them.
+  auto synced = co_await SyncProvenBackups(context, place);
+  // Before an upgrade's schema apply purging waits; backups do not.
+  const bool no_table = !synced && synced.error().code == Errc::kUnsupported;
+  if (no_table) report.details["proven_backup"] = ToText(synced.error());
+  if (outcome && !synced && !no_table) co_return synced.error();
   co_return outcome;
 }
 

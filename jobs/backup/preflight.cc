@@ -32,7 +32,7 @@ Error TargetProblem(const std::string& message, std::string hint) {
 }
 
 // Blocks.
-TargetFacts LookAtTarget(const BackupPlace& place) {
+TargetFacts LookAtTarget(const BackupPlace& place, const std::string& job) {
   TargetFacts facts;
   const auto sentinel = CheckSentinel(place);
   if (!sentinel) {
@@ -64,7 +64,7 @@ TargetFacts LookAtTarget(const BackupPlace& place) {
     return facts;
   }
   for (FoundBackup& backup : content->backups) {
-    if (backup.manifest) facts.last = std::move(*backup.manifest);
+    if (backup.manifest && backup.manifest->job == job) facts.last = std::move(*backup.manifest);
   }
   return facts;
 }
@@ -155,7 +155,7 @@ Task<Result<BackupFacts>> ReadBackupFacts(JobContext& context, const BackupSetti
   co_await FindTools(context, settings, facts);
   co_await CheckEncryption(context, settings, facts);
   co_await CheckOffsite(context, settings, facts);
-  auto look = [place = settings.place] { return LookAtTarget(place); };
+  auto look = [place = settings.place, job = context.job] { return LookAtTarget(place, job); };
   auto looking = Offload(context.runtime, std::move(look), SteadyNow() + kTargetAnswersWithin);
   auto target = co_await std::move(looking);
   if (!target) {

@@ -24,7 +24,7 @@ struct BackupFacts {
   int timeline = 0;
   bool role_passwords = false;  // pg_authid may be read
   std::uint64_t database_bytes = 0;
-  std::optional<Manifest> last;    // the newest backup of this place that can be read
+  std::optional<Manifest> last;    // the newest backup of this job that can be read
   std::uint64_t needed_bytes = 0;  // predicted
   std::uint64_t free_bytes = 0;
   std::vector<Error> problems;

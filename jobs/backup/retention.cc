@@ -145,13 +145,46 @@ Frozen FindFreeze(const RetentionPolicy& policy, const RetentionFacts& facts,
 
 // ---- why a backup stays ----
 
-void KeepAlways(std::vector<Candidate>& found) {
-  const auto newest = std::find_if(found.begin(), found.end(), std::mem_fn(&Candidate::counts));
-  if (newest != found.end()) Keep(*newest, "the newest");
-  const auto proven = std::find_if(found.begin(), found.end(), [](const Candidate& each) {
-    return each.state == BackupState::kProven;
+using Among = std::function<bool(const Candidate&)>;
+
+void KeepNewest(std::vector<Candidate>& found, const Among& among, const std::string& of) {
+  const auto newest = std::find_if(found.begin(), found.end(), [&among](const Candidate& each) {
+    return each.counts() && among(each);
   });
-  if (proven != found.end()) Keep(*proven, "the newest that is proven");
+  if (newest != found.end()) Keep(*newest, "the newest" + of);
+  const auto proven = std::find_if(found.begin(), found.end(), [&among](const Candidate& each) {
+    return each.state == BackupState::kProven && among(each);
+  });
+  if (proven != found.end()) Keep(*proven, "the newest" + of + " that is proven");
+}
+
+bool Holds(const Candidate& each, const std::string& database) {
+  const auto& databases = each.backup->manifest->databases;
+  return std::any_of(databases.begin(), databases.end(),
+                     [&database](const auto& held) { return held.name == database; });
+}
+
+// A newer backup that was taken by another job, or holds other databases, makes none superfluous.
+void KeepAlways(const RetentionPolicy& policy, WallTime now, std::vector<Candidate>& found) {
+  KeepNewest(
+      found, [](const Candidate&) { return true; }, "");
+  std::set<std::string> jobs;
+  std::set<std::string> databases;
+  for (const Candidate& each : found) {
+    jobs.insert(each.backup->manifest->job);
+    for (const auto& held : each.backup->manifest->databases) databases.insert(held.name);
+  }
+  for (const std::string& job : jobs) {
+    KeepNewest(
+        found, [&job](const Candidate& each) { return each.backup->manifest->job == job; },
+        " of job " + job);
+  }
+  for (const std::string& name : databases) {
+    const auto young = [&](const Candidate& each) {
+      return Holds(each, name) && Between(each.at, now) <= policy.keep_dropped;
+    };
+    KeepNewest(found, young, " with database " + name);
+  }
   for (Candidate& each : found) {
     if (!each.backup->pin.empty()) Keep(each, "kept by hand: " + each.backup->pin);
   }
@@ -307,7 +340,7 @@ RetentionPlan PlanRetention(const RetentionPolicy& policy, const RetentionFacts&
   std::vector<Candidate> found = Judged(facts.content);
   RetentionPlan plan;
   std::tie(plan.freeze, plan.frozen_because) = FindFreeze(policy, facts, found);
-  KeepAlways(found);
+  KeepAlways(policy, facts.now, found);
   KeepAroundAnomalies(found, plan.anomalies);
   KeepByCountAndAge(policy, facts.now, found);
   KeepPeriods(policy.daily, &DayName, "daily", found);

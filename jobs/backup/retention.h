@@ -13,12 +13,14 @@ namespace pgsteward {
 
 // A backup stays when any rule wants it.
 struct RetentionPolicy {
-  int keep_last = 7;                     // the newest ones
-  std::chrono::seconds keep_within{0};   // all that are younger
-  int daily = 7;                         // the newest of each of the last so many days, in UTC,
-  int weekly = 5;                        // weeks (from Monday),
-  int monthly = 12;                      // months
-  int yearly = 0;                        // and years that have one
+  int keep_last = 7;                    // the newest ones
+  std::chrono::seconds keep_within{0};  // all that are younger
+  int daily = 7;                        // the newest of each of the last so many days, in UTC,
+  int weekly = 5;                       // weeks (from Monday),
+  int monthly = 12;                     // months
+  int yearly = 0;                       // and years that have one
+  // The newest with a database that no newer one holds: dropped, or not backed up any more.
+  std::chrono::seconds keep_dropped = std::chrono::days(30);
   int min_keep = 3;                      // never fewer, whatever the rules say
   std::chrono::seconds freeze_after{0};  // nothing goes when the newest is older; 0: never
   int freeze_failures = 3;               // nothing goes after so many failed runs; 0: never
@@ -78,8 +80,8 @@ struct RetentionPlan {
 };
 
 // Only backups with a good manifest are planned over, by the time of their snapshot, and those
-// whose drill failed count for nothing. Always kept: the newest, the newest proven one, those kept
-// by hand, and both sides of an anomaly.
+// whose drill failed count for nothing. Always kept: of each job the newest and the newest proven
+// one, those kept by hand, and both sides of an anomaly.
 RetentionPlan PlanRetention(const RetentionPolicy& policy, const RetentionFacts& facts);
 
 }  // namespace pgsteward

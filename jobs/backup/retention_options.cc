@@ -11,6 +11,7 @@ RetentionPolicy RetentionPolicyOf(const JobOptions& options) {
   policy.weekly = count("keep_weekly");
   policy.monthly = count("keep_monthly");
   policy.yearly = count("keep_yearly");
+  policy.keep_dropped = options.Duration("keep_dropped");
   policy.min_keep = count("min_keep");
   policy.freeze_after = options.Duration("freeze_after");
   policy.freeze_failures = count("freeze_failures");

@@ -46,6 +46,13 @@ inline constexpr JobOption kKeepYearlyOption = {
     .help = "One backup of each of the last so many years that have one stays.",
     .least = 0,
     .most = 100'000};
+inline constexpr JobOption kKeepDroppedOption = {
+    .name = "keep_dropped",
+    .kind = OptionKind::kDuration,
+    .fallback = "30d",
+    .help =
+        "So long the newest backup with a database stays when newer ones lack it: it was "
+        "dropped, or is backed up no more."};
 inline constexpr JobOption kMinKeepOption = {
     .name = "min_keep",
     .kind = OptionKind::kInteger,

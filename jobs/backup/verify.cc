@@ -8,6 +8,7 @@
 
 #include "core/durable_file.h"
 #include "core/terminal_text.h"
+#include "jobs/backup/drill_blame.h"
 #include "jobs/backup/place.h"
 
 namespace pgsteward {
@@ -24,6 +25,7 @@ class Verification {
 
   Result<VerifyReport> Run() {
     ReadManifest();
+    if (failure_) return *failure_;
     if (!report_.manifest) return std::move(report_);
     ListFolder();
     const Manifest& manifest = *report_.manifest;
@@ -35,14 +37,22 @@ class Verification {
     for (const BackupFile& file : manifest.files) {
       CheckFile(file);
       if (stop_.stopped()) return Stopped();
+      if (failure_) return *failure_;
     }
     CheckSums();
+    if (failure_) return *failure_;
     return std::move(report_);
   }
 
  private:
   void Note(std::string file, std::string what) {
     report_.problems.push_back({std::move(file), std::move(what)});
+  }
+  // What the machine is to blame for proves nothing about the backup.
+  void Note(const std::string& file, const Error& error) {
+    failure_ = BlameOnMachine(error);
+    if (!failure_) return Note(file, error.message);
+    failure_->message = file + " " + failure_->message;
   }
   const BackupFile* Find(const std::string& name) const {
     for (const BackupFile& file : report_.manifest->files) {
@@ -59,7 +69,8 @@ class Verification {
     auto text = ReadWholeFile(request_.folder + "/" + std::string(kManifestFile), kLargestManifest);
     if (!text) {
       const bool missing = text.error().code == Errc::kNoData;
-      return Note(std::string(kManifestFile), missing ? "is missing" : text.error().message);
+      if (missing) return Note(std::string(kManifestFile), "is missing");
+      return Note(std::string(kManifestFile), text.error());
     }
     auto manifest = ParseManifest(*text);
     if (!manifest) return Note(std::string(kManifestFile), manifest.error().message);
@@ -70,7 +81,9 @@ class Verification {
   }
 
   void ListFolder() {
-    std::set<std::string> known = {std::string(kManifestFile)};
+    // The second is of a proof whose writing a crash has ended.
+    std::set<std::string> known = {std::string(kManifestFile),
+                                   TemporaryNameOf(std::string(kManifestFile))};
     for (const BackupFile& file : report_.manifest->files) known.insert(file.name);
     std::error_code failed;
     std::vector<std::string> strangers;
@@ -79,7 +92,10 @@ class Verification {
       const std::string name = each->path().filename();
       if (!known.contains(name)) strangers.push_back(name);
     }
-    if (failed) Note("", "the folder cannot be read: " + failed.message());
+    if (failed) {
+      failure_ = Error(Errc::kUnavailable,
+                       "folder " + request_.folder + " cannot be read: " + failed.message());
+    }
     std::sort(strangers.begin(), strangers.end());
     for (const std::string& name : strangers) Note(HarmlessLine(name), "is not in the manifest");
   }
@@ -92,18 +108,20 @@ class Verification {
     } else {
       checked = CheckContent(file);
     }
-    if (!checked && !stop_.stopped()) Note(file.name, checked.error().message);
+    if (!checked && !stop_.stopped()) Note(file.name, checked.error());
     report_.bytes += file.bytes;
     if (request_.progress) request_.progress(file.bytes);
   }
 
-  // The program's words come second to those about the file: whoever damaged it has damaged both.
+  // A program's words come second to those about the file: whoever damaged it has damaged both.
+  Result<void> FirstOfFile(const BackupFile& file, const Error& error) {
+    auto stored = CheckStoredFile(request_.folder, file, stop_);
+    return stored ? Result<void>(error) : stored;
+  }
+
   Result<void> CheckContent(const BackupFile& file) {
     auto stream = StoredStream::Open(request_.folder, file, request_.identity, stop_);
-    if (!stream) {
-      auto stored = CheckStoredFile(request_.folder, file, stop_);
-      return stored ? Result<void>(stream.error()) : stored;
-    }
+    if (!stream) return FirstOfFile(file, stream.error());
     const BackupDatabase* database = DatabaseOf(file);
     const bool custom = database && database->format == "custom";
     Result<Fed> fed = Fed();
@@ -114,7 +132,7 @@ class Verification {
     } else {
       fed = ReadThrough(**stream, {});
     }
-    if (!fed) return fed.error();
+    if (!fed) return FirstOfFile(file, fed.error());
     const bool ended =
         custom || (database ? HasDumpTrailer(fed->tail) : HasGlobalsTrailer(fed->tail));
     if (!ended) return Error(Errc::kQueryFailed, "holds a text whose end is missing");
@@ -155,6 +173,7 @@ class Verification {
   const VerifyRequest& request_;
   StopSwitch& stop_;
   VerifyReport report_;
+  std::optional<Error> failure_;  // of the machine
 };
 
 }  // namespace

@@ -41,7 +41,8 @@ struct VerifyReport {
   bool whole() const { return problems.empty() && manifest; }
 };
 
-// Blocks; for a thread of its own. kTimeout: stopped.
+// Blocks; for a thread of its own. kTimeout: stopped. Other errors are the machine's: what it lacks
+// or cannot read says nothing of the backup.
 Result<VerifyReport> VerifyBackup(const VerifyRequest& request, StopSwitch& stop);
 
 inline constexpr std::string_view kChecksumFile = "SHA256SUMS";

@@ -67,6 +67,7 @@ const JobSpec kSweep = {.name = "sweep",
                         .deadline = hours(2),
                         .options = kSweepOptions,
                         .groups = kHeavy,
+                        .sole_option = "note",
                         .needs_confirmation = true,
                         .throttle_table = "public.swept"};
 const std::array<const JobSpec*, 2> kTypes = {&kCall, &kSweep};
@@ -440,6 +441,11 @@ TEST_F(ConfigJobsTest, SaysWhatIsWrong) {
        "digits, dashes or underscores."},
       {"  sweep: {groups: [a, a]}\n",
        "4:23: jobs.sweep.groups: \"a\" stands here twice; hint: Keep one of them."},
+      // two jobs of one type
+      {"  sweep: {note: here}\n  mop: {type: sweep, note: there}\n  wipe: {type: sweep, note: "
+       "here}\n",
+       "6:9: jobs.wipe.note: is also that of job \"sweep\", of the same server; hint: Each would "
+       "count the other's as its own: give one of them another note."},
       // options
       {"  sweep: {older_than: 30}\n",
        "4:23: jobs.sweep.older_than: \"30\" is not an age; hint: Write a whole number and days, "

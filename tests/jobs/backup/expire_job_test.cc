@@ -23,6 +23,7 @@ constexpr auto kOptions = std::to_array<JobOption>(
      kKeepWeeklyOption,
      kKeepMonthlyOption,
      kKeepYearlyOption,
+     kKeepDroppedOption,
      kMinKeepOption,
      kFreezeAfterOption,
      kFreezeFailuresOption,

@@ -7,7 +7,9 @@
 #include <fstream>
 #include <thread>
 
+#include "jobs/backup/drill.h"
 #include "jobs/backup/drill_metrics.h"
+#include "jobs/backup/pins.h"
 #include "jobs/backup/scratch_cluster.h"
 #include "tests/jobs/backup/hand_made.h"
 #include "tests/jobs/job_fixture.h"
@@ -22,9 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-[[maybe_unused]] const auto* const kPostgres =
-    ::testing::AddGlobalTestEnvironment(new PostgresEnvironment());
 
 class RestoreDrillTest : public JobTest {
  protected:
@@ -278,10 +277,40 @@ TEST_F(RestoreDrillTest, StopsInTheMiddleAndLeavesNothing) {
   EXPECT_EQ(Drill().Text(), "partial cancelled");
   EXPECT_EQ(Left(), "");
   EXPECT_EQ(Verdicts(id), "");
+  // Who never ends in time has not ended well.
+  for (const std::string reason : {"deadline", "window"}) {
+    restoring = false;
+    control_.notes.clear();
+    control_.on_stop_reason = [&]() -> std::string {
+      for (const std::string& note : control_.notes)
+        restoring = restoring || note.starts_with("restoring jobs");
+      return restoring ? reason : "";
+    };
+    EXPECT_EQ(Drill().Text(), "error  stopped");
+  }
   control_.on_stop_reason = {};
   Exec("DROP TABLE large");
   Make();
   EXPECT_EQ(Drill().Text(), "ok");
+}
+
+// Somebody pins a backup, or expires some, at the moment of the verdict.
+TEST_F(RestoreDrillTest, WaitsForThoseWhoChangeThePlace) {
+  const std::string id = Make();
+  auto lock = PlaceLock::Take(world_.place());
+  ASSERT_TRUE(lock);
+  BackupProof proof;
+  EXPECT_EQ(AddProof(world_.place(), id, proof).error().code, Errc::kBusy);
+  std::optional<PlaceLock> held(std::move(*lock));
+  std::thread release([&] {
+    while (!fs::exists(world_.scratch()) || Left().empty()) std::this_thread::yield();
+    while (!Left().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    held.reset();
+  });
+  EXPECT_EQ(Drill().Text(), "ok");
+  release.join();
+  EXPECT_EQ(Verdicts(id), "proven ");
 }
 
 TEST_F(RestoreDrillTest, ADryRunChangesNothing) {

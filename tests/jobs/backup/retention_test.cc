@@ -70,6 +70,34 @@ TEST_F(RetentionTest, TheNewestStays) {
   EXPECT_THAT(Plan().Expiring(), ElementsAre("20261101T030000Z-0000", "20261102T030000Z-0000"));
 }
 
+// Two daemons with one target, by mistake or not.
+TEST_F(RetentionTest, OfEachJobTheNewestStays) {
+  AddDays(4, "proven");
+  for (const int i : {0, 1}) place_.content.backups[i].manifest->job = "other";
+  place_.content.backups[1].manifest->proofs.clear();
+  EXPECT_EQ(Text(Plan()),
+            "keep 1104T0300 the newest\n"
+            "expire 1103T0300 no rule keeps it\n"
+            "keep 1102T0300 the newest of job other\n"
+            "keep 1101T0300 the newest of job other that is proven\n");
+}
+
+TEST_F(RetentionTest, OfEachDatabaseTheNewestStaysForAWhile) {
+  AddDays(4, "proven");
+  for (const int i : {0, 1}) place_.content.backups[i].manifest->databases[0].name = "dropped";
+  EXPECT_EQ(Text(Plan()),
+            "keep 1104T0300 the newest\n"
+            "expire 1103T0300 no rule keeps it\n"
+            "keep 1102T0300 the newest with database dropped\n"
+            "expire 1101T0300 no rule keeps it\n");
+  policy_.keep_dropped = hours(72);
+  EXPECT_EQ(Text(Plan()),
+            "keep 1104T0300 the newest\n"
+            "expire 1103T0300 no rule keeps it\n"
+            "expire 1102T0300 no rule keeps it\n"
+            "expire 1101T0300 no rule keeps it\n");
+}
+
 TEST_F(RetentionTest, TheNewestProvenStays) {
   place_.Add(Day(1), "proven");
   place_.Add(Day(2), "proven");

@@ -15,9 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::StartsWith;
 
-[[maybe_unused]] const auto* const kPostgres =
-    ::testing::AddGlobalTestEnvironment(new PostgresEnvironment());
-
 class VerifyTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -100,6 +97,30 @@ TEST_F(VerifyTest, EachFileIsNamedWithWhatIsWrong) {
   EXPECT_EQ(Verify(true), "ok");
 }
 
+// What the machine lacks is said, and is no damage of the backup.
+TEST_F(VerifyTest, TheMachineIsNotTheBackup) {
+  const std::string dump = Dump();
+  VerifyRequest request;
+  request.folder = world_->Folder(id_);
+  request.identity = world_->identity();
+  request.pg_restore = "/nonexistent/pg_restore";
+  StopSwitch stop;
+  auto report = VerifyBackup(request, stop);
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().message, StartsWith(dump + " cannot start "));
+  // Damaged as well: that is the better answer.
+  const std::string text = ReadFile(Path(dump));
+  WriteFile(Path(dump), text + "x");
+  report = VerifyBackup(request, stop);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->problems.at(0).Text(), dump + " has " + std::to_string(text.size() + 1) +
+                                               " bytes instead of " + std::to_string(text.size()));
+  WriteFile(Path(dump), text);
+  // A crash while a verdict was written.
+  WriteFile(Path("manifest.json.new"), "{");
+  EXPECT_EQ(Verify(), "ok");
+}
+
 TEST_F(VerifyTest, TheManifestMustBeThisBackups) {
   const std::string text = ReadFile(Path("manifest.json"));
   WriteFile(Path("manifest.json"), text.substr(0, text.size() / 2));
@@ -174,10 +195,11 @@ TEST_F(VerifyTest, WithoutTheKeyContentsStayClosed) {
   request.identity = wrong;
   StopSwitch stop;
   const auto report = VerifyBackup(request, stop);
-  ASSERT_TRUE(report.has_value());
-  ASSERT_EQ(report->problems.size(), 2u);
-  EXPECT_EQ(report->problems[0].what.substr(0, 48),
-            "cannot be decrypted: age: error: no identity mat");
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, Errc::kBadConfig);
+  EXPECT_THAT(
+      report.error().message,
+      StartsWith("globals.sql.zst.age cannot be decrypted: age: error: no identity matched"));
   fs::remove(wrong.path);
 }
 
