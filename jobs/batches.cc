@@ -65,6 +65,8 @@ std::pair<std::string, std::string> TriggerSearchPath() {
 
 Task<Result<void>> BatchWork::Between(JobContext&) { co_return Result<void>(); }
 
+Task<Result<bool>> BatchWork::Mend(JobContext&) { co_return false; }
+
 Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolicy policy,
                                 JobReport& report) {
   Pacing pacing(policy.pacing);
@@ -106,6 +108,9 @@ Task<Result<void>> RunInBatches(JobContext& context, BatchWork& work, BatchPolic
       continue;
     }
     if (outcome->mismatch) {
+      auto mended = co_await work.Mend(context);
+      if (!mended) co_return mended.error();
+      if (*mended) continue;
       auto set_aside = co_await QuarantineOne(context, work, policy.transaction);
       if (!set_aside) co_return set_aside.error();
       work.Committed();

@@ -32,6 +32,9 @@ class BatchWork {
   virtual Task<Result<BatchOutcome>> Run(JobSession& db, int size) = 0;
   // The batch was committed: move the cursor behind what it saw.
   virtual void Committed() = 0;
+  // A single row at the cursor cannot be handled. Outside of a transaction: true when the cause may
+  // be gone now, so that the row is tried again and not set aside.
+  virtual Task<Result<bool>> Mend(JobContext& context);
   // A single row at the cursor cannot be handled (mismatch at size 1): note it in
   // pgsteward.quarantine. Called in a fenced transaction of its own; Committed() follows.
   virtual Task<Result<void>> Quarantine(JobSession& db) = 0;

@@ -106,6 +106,7 @@ Task<Result<BatchOutcome>> ArchiveBatches::Run(JobSession& db, int size) {
   next_totals_ = totals_;
   single_.reset();
   refusal_.clear();
+  refusal_state_.clear();
   BatchStart start = cursor_ ? BatchStart::kAfter : BatchStart::kOldest;
   if (size == 1) {
     // Which row it is must be known even if the statement fails.
@@ -128,6 +129,7 @@ Task<Result<BatchOutcome>> ArchiveBatches::Run(JobSession& db, int size) {
 
 Result<BatchOutcome> ArchiveBatches::Refused(const Error& error, int size) {
   if (!IsAboutRows(error)) return error;
+  refusal_state_ = error.sqlstate;
   refusal_ = "the server refused it: SQLSTATE " + error.sqlstate;
   // What a trigger says may quote the message.
   if (!error.sqlstate.starts_with("P0")) refusal_ += ", " + error.message;
@@ -175,6 +177,10 @@ Result<BatchOutcome> ArchiveBatches::Judge(const PgResult& rows) {
   next_totals_.first = Optional(rows, kFirst);
   next_totals_.last = Optional(rows, kLast);
   return outcome;
+}
+
+std::string ArchiveBatches::CheckedRow() const {
+  return single_ && refusal_state_ == "23514" ? single_->id : "";
 }
 
 void ArchiveBatches::Committed() {

@@ -43,6 +43,11 @@ class ArchiveBatches : public BatchWork {
 
   const ArchiveTotals& totals() const { return totals_; }
 
+ protected:
+  // The row that a batch of one row was refused for by a CHECK, or for want of a partition: the
+  // server's SQLSTATE is the same. Else "".
+  std::string CheckedRow() const;
+
  private:
   struct Row {
     std::string id;
@@ -70,6 +75,7 @@ class ArchiveBatches : public BatchWork {
   // The one row that a batch of one row is about, and why it could not be stored.
   std::optional<Row> single_;
   std::string refusal_;
+  std::string refusal_state_;  // SQLSTATE
 
   ArchiveTotals totals_;
   bool rewound_ = false;

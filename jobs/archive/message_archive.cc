@@ -95,11 +95,34 @@ Task<Result<void>> VacuumMessages(JobContext& context, bool analyze, JobReport& 
   co_return Result<void>();
 }
 
+// Without the months of what is old already there is nothing to begin with; the others are a
+// service, because each of them will be old one day. Why the run must end, or empty.
+Task<Result<std::string>> PreparePartitions(JobContext& context, const ArchivePreflight& ready) {
+  auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
+  if (!wanted) co_return wanted.error();
+  auto checked = CheckWantedMonths(*wanted);
+  if (!checked) co_return checked.error();
+  PartitionPolicy policy;
+  PartitionsMade made;
+  auto done = co_await EnsurePartitions(context, wanted->old, policy, made);
+  if (!done) co_return done.error();
+  if (!made.overlapping.empty()) co_return OverlapError(made.overlapping.front());
+  if (!made.stopped.empty()) co_return made.stopped;
+  PartitionsMade later;
+  auto ahead = co_await EnsurePartitions(context, wanted->young, policy, later);
+  if (ahead) co_return std::string();
+  const Error& error = ahead.error();
+  if (error.code == Errc::kBusy || !context.db.open()) co_return error;
+  context.control.Note("months that are not old yet lack a partition: " + error.message);
+  co_return std::string();
+}
+
 class ArchiveWork : public ArchiveBatches {
  public:
   ArchiveWork(const ArchivePreflight& ready, Duration timeout, JobContext& context,
               JobReport& report)
       : ArchiveBatches(ready.shape, ready.triggers.mode, ready.cutoff, timeout, context),
+        ready_(ready),
         report_(report),
         vacuum_every_(context.options.Switch("vacuum") && ready.can_maintain
                           ? context.options.Integer("vacuum_every")
@@ -113,10 +136,24 @@ class ArchiveWork : public ArchiveBatches {
     co_return co_await VacuumMessages(context, false, report_);
   }
 
+  // Its month may have come since the run began, or with an edit of its created_at. Which of the
+  // two causes it was, a second attempt tells.
+  Task<Result<bool>> Mend(JobContext& context) override {
+    const std::string row = CheckedRow();
+    if (!ready_.shape.partitioned || row.empty() || row == mended_row_) co_return false;
+    auto stopped = co_await PreparePartitions(context, ready_);
+    if (!stopped) co_return stopped.error();
+    // With more months to be made than at once, the row's own may still be one of them.
+    mended_row_ = stopped->empty() ? row : "";
+    co_return true;
+  }
+
  private:
+  const ArchivePreflight& ready_;
   JobReport& report_;
   long long vacuum_every_;
   long long vacuumed_at_ = 0;
+  std::string mended_row_;
 };
 
 BatchPolicy Policy(const JobOptions& options, const ArchivePreflight& ready) {
@@ -221,28 +258,6 @@ Task<Result<void>> Finish(JobContext& context, const ArchivePreflight& ready,
   if (analyzed.error().code == Errc::kConnectionLost) co_return analyzed;
   context.control.Note("analyze: " + analyzed.error().message);
   co_return Result<void>();
-}
-
-// Without the months of what is old already there is nothing to begin with; the others are a
-// service, because each of them will be old one day. Why the run must end, or empty.
-Task<Result<std::string>> PreparePartitions(JobContext& context, const ArchivePreflight& ready) {
-  auto wanted = co_await ReadWantedMonths(context.db, ready.cutoff);
-  if (!wanted) co_return wanted.error();
-  auto checked = CheckWantedMonths(*wanted);
-  if (!checked) co_return checked.error();
-  PartitionPolicy policy;
-  PartitionsMade made;
-  auto done = co_await EnsurePartitions(context, wanted->old, policy, made);
-  if (!done) co_return done.error();
-  if (!made.overlapping.empty()) co_return OverlapError(made.overlapping.front());
-  if (!made.stopped.empty()) co_return made.stopped;
-  PartitionsMade later;
-  auto ahead = co_await EnsurePartitions(context, wanted->young, policy, later);
-  if (ahead) co_return std::string();
-  const Error& error = ahead.error();
-  if (error.code == Errc::kBusy || !context.db.open()) co_return error;
-  context.control.Note("months that are not old yet lack a partition: " + error.message);
-  co_return std::string();
 }
 
 Task<Result<void>> Run(JobContext& context, JobReport& report) {

@@ -253,6 +253,49 @@ TEST_F(ArchivePartitionsTest, AMessageThatACheckRefusesIsSetAside) {
   EXPECT_EQ(Months(), "2020-01:2");
 }
 
+// Behind the cursor and before it, and more than one month.
+TEST_F(ArchivePartitionsTest, MakesTheMonthsThatComeDuringARun) {
+  Partition();
+  for (const char* day : {"20", "21", "22", "23"}) {
+    AddMessage("2020-01-" + std::string(day) + " 00:00:00+00");
+  }
+  control_.on_progress = [this, first = true](const JobReport&) mutable {
+    if (!std::exchange(first, false)) return;
+    for (const char* month : {"2019-05", "2020-02", "2020-04"}) {
+      AddMessage(month + std::string("-03 00:00:00+00"));
+    }
+  };
+  const std::map<std::string, std::string> batches = {{"batch_rows", "2"},
+                                                      {"batch_rows_most", "2"}};
+  EXPECT_EQ(Run(Spec("message_archive"), batches).Text(), "ok");
+  control_.on_progress = nullptr;
+  EXPECT_EQ(Months(), "2020-01:4 2020-02:1 2020-04:1");
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.quarantine"), "0");
+  // And it recovers: what came behind the cursor is moved by the next run.
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_EQ(Months(), "2019-05:1 2020-01:4 2020-02:1 2020-04:1");
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.quarantine"), "0");
+}
+
+// Where the run may not make the month it ends, and the message waits for the owner.
+TEST_F(ArchivePartitionsTest, LeavesAMessageWhoseMonthItMayNotMake) {
+  Partition();
+  AddMessage("2020-01-20 00:00:00+00");
+  EXPECT_EQ(Run(job_).Text(), "ok");
+  BecomeJobsRole();
+  control_.on_progress = [this, first = true](const JobReport&) mutable {
+    if (std::exchange(first, false)) AddMessage("2020-02-03 00:00:00+00");
+  };
+  const RunResult run = Run(Spec("message_archive"), {{"trigger_mode", "guard"}});
+  EXPECT_EQ(run.Text().substr(0, 40), "error 42501 old messages have no partiti");
+  EXPECT_EQ(run.report.rows_done, 1);
+  control_.on_progress = nullptr;
+  EXPECT_EQ(Value("SELECT count(*) FROM pgsteward.quarantine"), "0");
+  user_ = "postgres";
+  EXPECT_EQ(Run(Spec("message_archive")).Text(), "ok");
+  EXPECT_EQ(Months(), "2020-01:1 2020-02:1");
+}
+
 TEST_F(ArchivePartitionsTest, StopsBetweenPartitionsAndGoesOnNextTime) {
   Partition();
   AddMessage("2001-02-03 04:05:06+00");
