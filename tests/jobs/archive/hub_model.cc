@@ -7,10 +7,6 @@ namespace pgsteward {
 
 namespace {
 
-// Of the row m, in the order of MessageIn().
-constexpr char kColumns[] =
-    " m.id, m.session_id, m.user_id, ROW(m.id, m.session_id, m.user_id, m.content, "
-    "m.is_from_user, m.metadata, m.created_at)::text";
 constexpr char kNames[] = "id, session_id, user_id, content, is_from_user, metadata, created_at";
 
 std::string Uuid(const std::string& id) { return "'" + id + "'::uuid"; }
@@ -22,6 +18,13 @@ HubModel::HubModel(std::function<PgClient()> connect, std::mt19937_64& random, s
   for (int n = 0; n < 3; ++n) AddUser();
   for (int n = 0; n < 5; ++n) AddChat();
   for (int n = 0; n < 8; ++n) AddMessages(static_cast<int>(4 + Below(12)));
+}
+
+std::string HubModel::Columns() const {
+  return std::string(
+             " m.id, m.session_id, m.user_id, ROW(m.id, m.session_id, m.user_id, m.content, "
+             "m.is_from_user, m.metadata, m.created_at") +
+         (has_extra_ ? ", m.extra" : "") + ")::text, m.created_at < '" + kPurged + "'::timestamptz";
 }
 
 PgClient HubModel::Connected() const {
@@ -36,7 +39,8 @@ std::optional<PgResult> HubModel::Try(const std::string& sql) {
   } catch (const std::runtime_error& e) {
     const std::string text = e.what();
     if (text.find("due to lock timeout") == std::string::npos &&
-        text.find("deadlock detected") == std::string::npos) {
+        text.find("deadlock detected") == std::string::npos &&
+        text.find("no partition of relation") == std::string::npos) {
       throw;
     }
     return std::nullopt;
@@ -138,7 +142,7 @@ void HubModel::AddMessages(int count) {
       "1.0}', "
       "'{\"a\": 1.00, \"b\": [null, \"x\"]}', 'null'])[k % 5 + 1]::jsonb, " +
       times[Below(std::size(times))] + " FROM generate_series(" + std::to_string(first) + ", " +
-      std::to_string(number_) + ") AS k RETURNING" + kColumns);
+      std::to_string(number_) + ") AS k RETURNING" + Columns());
   if (!rows) return;
   for (int row = 0; row < rows->rows(); ++row) {
     rows_[std::string(rows->Text(row, 0))] = MessageIn(*rows, row);
@@ -147,7 +151,7 @@ void HubModel::AddMessages(int count) {
 
 HubModel::Message HubModel::MessageIn(const PgResult& rows, int row) {
   return {std::string(rows.Text(row, 1)), std::string(rows.Text(row, 2)),
-          std::string(rows.Text(row, 3))};
+          std::string(rows.Text(row, 3)), rows.Bool(row, 4)};
 }
 
 // Of a message that is archived already nothing is changed.
@@ -159,8 +163,9 @@ void HubModel::Edit() {
       "session_id = " + Uuid(AnyChat()), "user_id = NULL",
   };
   const auto rows = Try("UPDATE public.messages AS m SET " + changes[Below(std::size(changes))] +
-                        " WHERE m.id = " + Uuid(id) + " RETURNING" + kColumns);
+                        " WHERE m.id = " + Uuid(id) + " RETURNING" + Columns());
   if (!rows || rows->rows() == 0) return;
+  held_.erase(id);
   rows_[id] = MessageIn(*rows, 0);
   const auto copy = copies_.find(id);
   if (copy != copies_.end() && copy->second.row != rows_[id].row) clashed_.insert(id);
@@ -174,6 +179,7 @@ void HubModel::DeleteMessage() {
                           " RETURNING id");
     if (!rows) return;
     if (rows->rows() == 0) continue;
+    held_.erase(id);
     const auto copy = copies_.find(id);
     if (copy != copies_.end() && table == std::string("messages")) {
       rows_[id] = copy->second;
@@ -184,6 +190,7 @@ void HubModel::DeleteMessage() {
     copies_.erase(id);
     return;
   }
+  if (purging_ && rows_.at(id).purgeable) return;
   trouble_ += id + " is in no table when it is to be deleted\n";
 }
 
@@ -192,6 +199,7 @@ void HubModel::DeleteParent(const std::string& table, const std::string& id) {
   const auto rows =
       Try("DELETE FROM public." + table + " WHERE id = " + Uuid(id) + " RETURNING id");
   if (!rows || rows->rows() == 0) return;
+  held_.clear();
   if (table == "users") {
     Forget([&](const Message& each) { return each.user == id || chats_.at(each.chat) == id; });
     std::erase_if(chats_, [&](const auto& chat) { return chat.second == id; });
@@ -227,7 +235,8 @@ void HubModel::Plant() {
       Try("WITH l AS MATERIALIZED (SELECT * FROM public.messages WHERE id = " + Uuid(id) +
           " FOR UPDATE) INSERT INTO public.messages_archive AS m (" + kNames +
           ") SELECT id, session_id, user_id, " + others[Below(std::size(others))] +
-          " FROM l ON CONFLICT (id) DO NOTHING RETURNING" + kColumns);
+          " FROM l WHERE NOT EXISTS (SELECT FROM public.messages_archive WHERE id = " + Uuid(id) +
+          ") ON CONFLICT DO NOTHING RETURNING" + Columns());
   if (!rows || rows->rows() == 0) return;
   copies_[id] = MessageIn(*rows, 0);
   planted_.insert(id);
@@ -236,13 +245,72 @@ void HubModel::Plant() {
 
 void HubModel::Hold() {
   if (Below(2) == 0) {
-    Try("DELETE FROM pgsteward.retention_hold");
+    EndHolds();
   } else if (Below(3) == 0) {
     Try("INSERT INTO pgsteward.retention_hold (user_id, reason) VALUES (" + Uuid(AnyUser()) +
         ", 'r')");
   } else {
     Try("INSERT INTO pgsteward.retention_hold (session_id, reason) VALUES (" + Uuid(AnyChat()) +
         ", 'r')");
+  }
+}
+
+void HubModel::EndHolds() {
+  held_.clear();
+  Try("DELETE FROM pgsteward.retention_hold");
+}
+
+void HubModel::RememberHeld() {
+  held_.clear();
+  for (const auto& [id, found] : Find("messages_archive", "now")) {
+    if (found.held) held_[id] = false;
+  }
+  for (const auto& [id, found] : Find("messages", "now")) {
+    if (found.held) held_[id] = true;
+  }
+}
+
+void HubModel::CheckHeld() {
+  const auto live = Find("messages", "now");
+  const auto archived = Find("messages_archive", "now");
+  for (const auto& [id, was_live] : held_) {
+    if (live.contains(id) || (!was_live && archived.contains(id))) continue;
+    trouble_ += id + (was_live ? " was moved" : " was purged") + " in spite of a hold\n";
+  }
+}
+
+void HubModel::SettlePurged(bool all) {
+  purging_ = false;
+  const auto live = Find("messages", "now");
+  const auto archived = Find("messages_archive", kPurged);
+  std::erase_if(copies_, [&](const auto& copy) {
+    return copy.second.purgeable && !archived.contains(copy.first);
+  });
+  std::erase_if(rows_, [&](const auto& row) {
+    const bool gone =
+        row.second.purgeable && !live.contains(row.first) && !archived.contains(row.first);
+    if (gone) deleted_.insert(row.first);
+    return gone;
+  });
+  for (const auto& [id, found] : archived) {
+    if (all && found.old && !found.held) trouble_ += id + " is not purged\n";
+  }
+}
+
+void HubModel::AddColumn() {
+  client_.Exec("ALTER TABLE public.messages ADD COLUMN extra text");
+  has_extra_ = true;
+  for (Messages* each : {&rows_, &copies_}) {
+    for (auto& [id, message] : *each) message.row.replace(message.row.size() - 1, 1, ",)");
+  }
+  const PgResult rows = client_.Exec(
+      "UPDATE public.messages AS m SET extra = 'extra, ' || left(m.id::text, 4) WHERE "
+      "hashtext(m.id::text) % 3 <> 0 RETURNING" +
+      Columns());
+  for (int row = 0; row < rows.rows(); ++row) {
+    const std::string id(rows.Text(row, 0));
+    rows_[id] = MessageIn(rows, row);
+    if (copies_.contains(id)) clashed_.insert(id);
   }
 }
 
@@ -267,7 +335,7 @@ void HubModel::SettleCopies() {
 std::map<std::string, HubModel::Found> HubModel::Find(const std::string& table,
                                                       const std::string& cutoff) {
   const PgResult rows = client_.Exec(
-      std::string("SELECT") + kColumns + ", m.created_at < '" + cutoff +
+      std::string("SELECT") + Columns() + ", m.created_at < '" + cutoff +
       "'::timestamptz, EXISTS (SELECT FROM pgsteward.retention_hold h JOIN public.chat_sessions s "
       "ON s.id = m.session_id WHERE h.until > now() AND (h.session_id = m.session_id OR h.user_id "
       "IN (m.user_id, s.user_id))), EXISTS (SELECT FROM pgsteward.quarantine q WHERE q.target = "
@@ -276,8 +344,8 @@ std::map<std::string, HubModel::Found> HubModel::Find(const std::string& table,
   std::map<std::string, Found> found;
   for (int row = 0; row < rows.rows(); ++row) {
     const auto added = found.emplace(std::string(rows.Text(row, 0)),
-                                     Found{std::string(rows.Text(row, 3)), rows.Bool(row, 4),
-                                           rows.Bool(row, 5), rows.Bool(row, 6)});
+                                     Found{std::string(rows.Text(row, 3)), rows.Bool(row, 5),
+                                           rows.Bool(row, 6), rows.Bool(row, 7)});
     if (!added.second) trouble_ += added.first->first + " is twice in " + table + "\n";
   }
   return found;

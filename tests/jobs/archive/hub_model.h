@@ -33,6 +33,22 @@ class HubModel {
   // after an un-archiving whose session has ended, and before clients go on.
   void SettleCopies();
 
+  // Which messages a hold keeps now; and that none of them was moved or purged since, but for what
+  // clients did to it or to the hold.
+  void RememberHeld();
+  void CheckHeld();
+  void EndHolds();
+
+  // Purges take what is in the archive and older than this.
+  static constexpr char kPurged[] = "2019-03-01 00:00:00+00";
+  void StartPurge() { purging_ = true; }
+  // After a purge: what it took was rightly taken, and with `all` nothing is left to be.
+  void SettlePurged(bool all);
+
+  // Gives messages a column with values in it, which the archive lacks: to be added there before
+  // anything else is called.
+  void AddColumn();
+
   // What is not as it must be after a last run that nobody disturbed, a line each; "": nothing.
   // `cutoff` is that run's.
   std::string Problems(const std::string& cutoff);
@@ -44,6 +60,7 @@ class HubModel {
     std::string chat;
     std::string user;  // "" for NULL
     std::string row;   // all columns as text
+    bool purgeable = false;
   };
   using Messages = std::map<std::string, Message>;
   // A row as it is found in the end.
@@ -55,6 +72,8 @@ class HubModel {
   };
 
   PgClient Connected() const;
+  // Of the row m, in the order of MessageIn().
+  std::string Columns() const;
   std::size_t Below(std::size_t count) { return random_() % count; }
   std::optional<PgResult> Try(const std::string& sql);
   const std::string& AnyMessage() { return std::next(rows_.begin(), Below(rows_.size()))->first; }
@@ -85,6 +104,9 @@ class HubModel {
   std::set<std::string> planted_;  // ids that ever had a copy
   std::set<std::string> clashed_;  // ids that ever had one that was not equal
   std::set<std::string> deleted_;
+  std::map<std::string, bool> held_;  // ids, and whether they were live
+  bool purging_ = false;
+  bool has_extra_ = false;
   std::string trouble_;  // what clients could not believe
 };
 
