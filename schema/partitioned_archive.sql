@@ -10,8 +10,8 @@
 -- end fail; a trigger, a policy, a column, an index, a CHECK, storage parameters, statistics, a comment or a
 -- publication of yours makes it refuse at the beginning.
 --
--- Afterwards job archive_partitions makes the months that are needed; without it message_archive fails for
--- rows of a month that has no partition. There is no DEFAULT partition: it would have to be searched whenever a
+-- Afterwards the jobs archive_partitions and message_archive make the months that are needed, where their role
+-- may; else message_archive fails for rows of a month that has no partition. There is no DEFAULT partition: it would have to be searched whenever a
 -- month is attached, and DETACH CONCURRENTLY refuses where one exists. The primary key is (id, created_at),
 -- as a partitioned table wants it: that an id is unique in the whole archive is no longer the server's promise.
 

@@ -255,9 +255,10 @@ void HubModel::Hold() {
   }
 }
 
-void HubModel::EndHolds() {
+bool HubModel::EndHolds() {
   held_.clear();
-  Try("DELETE FROM pgsteward.retention_hold");
+  const auto ended = Try("DELETE FROM pgsteward.retention_hold RETURNING hold_id");
+  return ended && ended->rows() > 0;
 }
 
 void HubModel::RememberHeld() {

@@ -37,7 +37,7 @@ class HubModel {
   // clients did to it or to the hold.
   void RememberHeld();
   void CheckHeld();
-  void EndHolds();
+  bool EndHolds();  // there were some
 
   // Purges take what is in the archive and older than this.
   static constexpr char kPurged[] = "2019-03-01 00:00:00+00";
