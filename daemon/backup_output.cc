@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <optional>
 
 #include "core/iso_time.h"
 #include "core/json.h"
@@ -77,12 +78,21 @@ Json Text(const std::string& text) { return Json(ValidUtf8(text)); }
 Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Text(text); }
 Json Count(std::uint64_t number) { return Json(static_cast<long long>(number)); }
 
+Json Offsite(const std::optional<OffsiteMark>& mark) {
+  if (!mark) return Json();
+  Json::Object object;
+  object.push_back({"remote", Text(mark->remote)});
+  object.push_back({"verified", Text(IsoMicros(mark->at))});
+  return Json(std::move(object));
+}
+
 Json::Object Listed(const FoundBackup& backup, WallTime now) {
   Json::Object object;
   object.push_back({"id", Text(backup.id)});
   object.push_back({"state", Text(std::string(BackupStateName(StateOf(backup))))});
   object.push_back({"folder", Text(backup.folder)});
   object.push_back({"kept_by_hand", TextOrNull(backup.pin)});
+  object.push_back({"offsite", Offsite(backup.offsite)});
   object.push_back({"problem", backup.manifest ? Json() : Text(backup.manifest.error().message)});
   if (!backup.manifest) return object;
   const Manifest& manifest = *backup.manifest;
@@ -114,16 +124,17 @@ std::string Lines(const std::vector<std::string>& lines) {
 }  // namespace
 
 std::string BackupsTable(const PlaceContent& content, WallTime now) {
-  std::vector<TableRow> rows = {{"BACKUP", "STATE", "AGE", "SIZE", "DATABASES", "REMARK"}};
+  std::vector<TableRow> rows = {
+      {"BACKUP", "STATE", "AGE", "SIZE", "DATABASES", "OFF-SITE", "REMARK"}};
   for (auto each = content.backups.rbegin(); each != content.backups.rend(); ++each) {
     const std::string state(BackupStateName(StateOf(*each)));
     if (!each->manifest) {
-      rows.push_back({each->id, state, "", "", "", Remark(*each)});
+      rows.push_back({each->id, state, "", "", "", "", Remark(*each)});
       continue;
     }
     rows.push_back({each->id, state, AgeOf(each->manifest->covers_until(), now),
                     Bytes(each->manifest->stored_bytes()), DatabasesOf(*each->manifest),
-                    Remark(*each)});
+                    each->offsite ? HarmlessLine(each->offsite->remote) : "", Remark(*each)});
   }
   std::string text = AlignedTable(rows);
   for (const std::string& name : content.foreign) {
@@ -155,6 +166,10 @@ std::string BackupSheet(const FoundBackup& backup, WallTime now) {
   rows.push_back({"stored", Bytes(manifest.stored_bytes()) + ", " + manifest.compression + ", " +
                                 manifest.encryption});
   for (const std::string& each : manifest.recipients) rows.push_back({"recipient", each});
+  if (backup.offsite) {
+    rows.push_back({"off-site", HarmlessLine(backup.offsite->remote) + ", verified " +
+                                    UtcText(backup.offsite->at)});
+  }
   if (!manifest.globals.empty()) {
     rows.push_back(
         {"globals",

@@ -31,9 +31,6 @@ void Plan(const BackupSettings& settings, const BackupFacts& facts, JobReport& r
   plan.push_back("compress with zstd:" + std::to_string(settings.compression_level) +
                  ", encrypt with " + std::string(EncryptionName(settings.recipients.kind)) +
                  " for " + std::to_string(settings.recipients.keys.size()) + " recipients");
-  if (!settings.offsite_remote.empty()) {
-    plan.push_back("copy to " + settings.offsite_remote + " by rclone");
-  }
   for (const Error& problem : facts.problems) plan.push_back("in the way: " + ToText(problem));
 }
 
@@ -65,12 +62,9 @@ Task<void> MakeRoom(JobContext& context, const BackupSettings& settings, bool em
   context.control.Note("expires nothing: " + ToText(expired.error()));
 }
 
-Task<void> AfterSuccess(JobContext& context, const BackupSettings& settings,
-                        const Manifest& manifest, JobReport& report) {
+Task<void> AfterSuccess(JobContext& context, const BackupSettings& settings, JobReport& report) {
   if (!settings.offsite_remote.empty()) {
-    context.control.Note("copies to " + settings.offsite_remote);
-    auto copied = co_await CopyOffsite(context, settings, manifest.id);
-    report.details["offsite"] = copied ? "verified" : "failed: " + copied.error().message;
+    auto copied = co_await CopyOffsite(context, settings, report);
     if (!copied) {
       report.status = RunStatus::kPartial;
       report.reason = "offsite: " + copied.error().message;
@@ -109,7 +103,10 @@ Task<Result<void>> RunBackup(JobContext& context, JobReport& report) {
     facts = co_await ReadBackupFacts(context, *settings);
   }
   if (!facts) co_return facts.error();
-  if (context.dry_run) Plan(*settings, *facts, report);
+  if (context.dry_run) {
+    Plan(*settings, *facts, report);
+    co_await PlanOffsite(context, *settings, report);
+  }
   if (!facts->problems.empty()) co_return AllProblems(facts->problems);
   if (context.dry_run) {
     co_await MakeRoom(context, *settings, false, report);
@@ -124,7 +121,7 @@ Task<Result<void>> RunBackup(JobContext& context, JobReport& report) {
     report.reason = reason;
     co_return Result<void>();
   }
-  co_await AfterSuccess(context, *settings, *manifest, report);
+  co_await AfterSuccess(context, *settings, report);
   co_return Result<void>();
 }
 

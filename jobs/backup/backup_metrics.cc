@@ -8,6 +8,7 @@
 
 #include "core/runtime.h"
 #include "core/wait.h"
+#include "jobs/backup/offsite_state.h"
 #include "jobs/backup/retention_options.h"
 
 namespace pgsteward {
@@ -135,15 +136,23 @@ std::optional<TargetSpace> SpaceOf(const std::string& target) {
   return space;
 }
 
-Result<Families> ReadFamilies(const BackupPlace& place, const RetentionPolicy& policy) {
+void Append(Families more, Families& families) {
+  std::move(more.begin(), more.end(), std::back_inserter(families));
+}
+
+Result<Families> ReadFamilies(const BackupPlace& place, const RetentionPolicy& policy,
+                              const std::string& remote) {
   Families families;
   const auto sentinel = CheckSentinel(place);
   families.push_back(Available(sentinel.has_value()));
   if (!sentinel) return families;
   const auto content = ReadPlace(place);
   if (!content) return content.error();
-  Families more = BackupFamilies(policy, *content, WallNow(), SpaceOf(place.target));
-  std::move(more.begin(), more.end(), std::back_inserter(families));
+  const WallTime now = WallNow();
+  Append(BackupFamilies(policy, *content, now, SpaceOf(place.target)), families);
+  if (!remote.empty()) {
+    Append(OffsiteFamilies(OffsiteStateOf(policy, *content, remote, now)), families);
+  }
   return families;
 }
 
@@ -171,7 +180,8 @@ Task<Result<Families>> BackupSubject(SubjectContext context) {
   place.target = NormalTarget(context.options.Text("target"));
   place.server = context.server;
   const RetentionPolicy policy = RetentionPolicyOf(context.options);
-  auto work = [place, policy] { return ReadFamilies(place, policy); };
+  const std::string remote = NormalTarget(context.options.Text("offsite_remote"));
+  auto work = [place, policy, remote] { return ReadFamilies(place, policy, remote); };
   auto read = co_await Offload(context.runtime, std::move(work), SteadyNow() + kReadTimeout);
   if (!read) co_return Error(Errc::kTimeout, "reading the backups in " + place.Root() + " hangs");
   co_return std::move(*read);

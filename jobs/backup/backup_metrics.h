@@ -21,8 +21,9 @@ struct TargetSpace {
 Families BackupFamilies(const RetentionPolicy& policy, const PlaceContent& content, WallTime now,
                         std::optional<TargetSpace> space);
 
-// SubjectFunction of a job with option `target` and those of retention_options.h. A target that is
-// not there says so in pgsteward_backup_target_available, and nothing else.
+// SubjectFunction of a job with options `target`, `offsite_remote` and those of
+// retention_options.h. A target that is not there says so in pgsteward_backup_target_available, and
+// nothing else.
 Task<Result<Families>> BackupSubject(SubjectContext context);
 
 }  // namespace pgsteward

@@ -5,12 +5,23 @@
 
 namespace pgsteward {
 
+namespace {
+
+// And no remote on the spot, ":s3,secret_access_key=...:path": every user of the machine reads
+// rclone's arguments.
+bool IsNameOfRemote(const std::string& remote) {
+  const std::string name = remote.substr(0, remote.find(':'));
+  return !remote.starts_with(':') && name.find(',') == std::string::npos;
+}
+
+}  // namespace
+
 Result<BackupSettings> ReadBackupSettings(const JobOptions& options, const std::string& server) {
   BackupSettings settings;
   settings.place.target = options.Text("target");
   settings.place.server = server;
   std::string& target = settings.place.target;
-  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  target = NormalTarget(target);
   if (target.size() < 2 || target[0] != '/') {
     return Error(Errc::kBadConfig, "target is no absolute path of a folder", {},
                  "Write it like /var/backups/pgsteward, and make it with: pgsteward backup init.");
@@ -33,7 +44,11 @@ Result<BackupSettings> ReadBackupSettings(const JobOptions& options, const std::
   settings.idle_io = options.Switch("idle_io");
   settings.tools = options.Texts("tools");
   settings.max_xmin_age = options.Integer("max_xmin_age");
-  settings.offsite_remote = options.Text("offsite_remote");
+  settings.offsite_remote = NormalTarget(options.Text("offsite_remote"));
+  if (!IsNameOfRemote(settings.offsite_remote)) {
+    return Error(Errc::kBadConfig, "offsite_remote holds settings of rclone", {},
+                 "Put them into a file of its own (rclone_config), and write REMOTE:PATH here.");
+  }
   settings.rclone_config = options.Text("rclone_config");
   return settings;
 }

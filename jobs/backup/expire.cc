@@ -66,7 +66,8 @@ Result<void> Remove(const BackupPlace& place, const std::string& id) {
   if (failed) {
     return Error(Errc::kUnavailable, "cannot remove " + place.Trash(id) + ": " + failed.message());
   }
-  for (const std::string& mark : {SinceFile(place, id), place.Pin(id), place.Accepted(id)}) {
+  for (const std::string& mark :
+       {SinceFile(place, id), place.Pin(id), place.Accepted(id), place.Offsite(id)}) {
     if (::unlink(mark.c_str()) != 0 && errno != ENOENT) return CannotDo("remove", mark, errno);
   }
   return SyncDirectory(TrashOf(place));

@@ -18,6 +18,8 @@ struct BackupFile {
   std::string name;  // in the backup's folder; no slash
   std::uint64_t bytes = 0;
   std::string sha256;
+
+  bool operator==(const BackupFile&) const = default;
 };
 
 struct BackupTable {

@@ -77,4 +77,11 @@ Result<void> AcceptAnomaly(const BackupPlace& place, const std::string& id) {
   return WriteMark(place, place.Accepted(id), "accepted");
 }
 
+Result<void> MarkOffsite(const BackupPlace& place, const std::string& id, const OffsiteMark& mark) {
+  const auto lock = PlaceLock::Take(place);
+  if (!lock) return lock.error();
+  if (auto there = CheckThere(place, id); !there) return there;
+  return WriteMark(place, place.Offsite(id), OneLine(OffsiteMarkText(mark)));
+}
+
 }  // namespace pgsteward

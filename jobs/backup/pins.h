@@ -1,4 +1,5 @@
-// What people say of backups: keep this one; that one was looked at.
+// Marks beside backups: a person wants this one kept, or has looked at that one; a copy of it lies
+// elsewhere.
 #pragma once
 
 #include <string>
@@ -27,5 +28,7 @@ Result<void> KeepBackup(const BackupPlace& place, const std::string& id, const s
 Result<bool> UnkeepBackup(const BackupPlace& place, const std::string& id);
 // The anomaly of `id` keeps no backup any more.
 Result<void> AcceptAnomaly(const BackupPlace& place, const std::string& id);
+// In the stead of an earlier one.
+Result<void> MarkOffsite(const BackupPlace& place, const std::string& id, const OffsiteMark& mark);
 
 }  // namespace pgsteward

@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
 constexpr std::string_view kSentinelStart = "pgsteward backups, format 1\n";
 constexpr std::string_view kSentinelText =
     "pgsteward backups, format 1\n"
@@ -89,12 +88,26 @@ Result<Manifest> ReadManifest(const BackupPlace& place, const std::string& id) {
   return manifest;
 }
 
-Result<std::string> ReadPin(const BackupPlace& place, const std::string& id) {
-  auto text = ReadWholeFile(place.Pin(id));
-  if (!text && text.error().code == Errc::kNoData) return std::string();
+// Its only line; nothing where there is no such mark.
+Result<std::optional<std::string>> ReadMark(const std::string& path) {
+  auto text = ReadWholeFile(path);
+  if (!text && text.error().code == Errc::kNoData) return std::optional<std::string>();
   if (!text) return text.error();
-  std::string reason = text->substr(0, text->find('\n'));
-  return reason.empty() ? std::string("kept by hand") : reason;
+  return std::optional<std::string>(text->substr(0, text->find('\n')));
+}
+
+// What the marks say of it.
+Result<void> ReadMarks(const BackupPlace& place, FoundBackup& backup) {
+  const auto pin = ReadMark(place.Pin(backup.id));
+  if (!pin) return pin.error();
+  if (*pin) backup.pin = (*pin)->empty() ? "kept by hand" : **pin;
+  const auto accepted = ReadMark(place.Accepted(backup.id));
+  if (!accepted) return accepted.error();
+  backup.anomaly_accepted = accepted->has_value();
+  const auto offsite = ReadMark(place.Offsite(backup.id));
+  if (!offsite) return offsite.error();
+  if (*offsite) backup.offsite = ParseOffsiteMark(**offsite);
+  return {};
 }
 
 }  // namespace
@@ -114,6 +127,19 @@ std::string BackupPlace::Pin(std::string_view id) const {
 }
 
 std::string BackupPlace::Accepted(std::string_view id) const { return Pin(id) + ".accepted"; }
+
+std::string BackupPlace::Offsite(std::string_view id) const { return Pin(id) + ".offsite"; }
+
+std::string OffsiteMarkText(const OffsiteMark& mark) {
+  return IsoMicros(mark.at) + " " + mark.remote;
+}
+
+std::optional<OffsiteMark> ParseOffsiteMark(const std::string& line) {
+  const std::size_t blank = line.find(' ');
+  const auto at = ParseIsoMicros(line.substr(0, blank));
+  if (!at || blank == std::string::npos) return std::nullopt;
+  return OffsiteMark{line.substr(blank + 1), *at};
+}
 
 std::string NormalTarget(std::string target) {
   while (target.size() > 1 && target.back() == '/') target.pop_back();
@@ -197,12 +223,9 @@ Result<PlaceContent> ReadPlace(const BackupPlace& place) {
   PlaceContent content;
   for (const Entry& each : *entries) {
     if (each.folder && IsBackupId(each.name)) {
-      auto pin = ReadPin(place, each.name);
-      if (!pin) return pin.error();
-      std::error_code unknown;
-      const bool accepted = fs::exists(place.Accepted(each.name), unknown);
-      content.backups.push_back({each.name, place.Published(each.name),
-                                 ReadManifest(place, each.name), std::move(*pin), accepted});
+      FoundBackup backup{each.name, place.Published(each.name), ReadManifest(place, each.name), {}};
+      if (auto read = ReadMarks(place, backup); !read) return read.error();
+      content.backups.push_back(std::move(backup));
     } else if (std::find(kOwn.begin(), kOwn.end(), each.name) == kOwn.end()) {
       content.foreign.push_back(each.name);
     }

@@ -1,9 +1,12 @@
 // Where backups lie: TARGET/PGSTEWARD-BACKUPS (the sentinel: this is the mounted target and no
 // empty mount point), TARGET/<server>/<id>/ (published), TARGET/<server>/.partial/<id>/ (being
 // taken), TARGET/<server>/.trash/<id>/ (quarantined; <id>.since says when), TARGET/<server>/.pins/
-// <id> (kept by hand), .pins/<id>.accepted (its anomaly was looked at), TARGET/<server>/.lock.
+// <id> (kept by hand), .pins/<id>.accepted (its anomaly was looked at), .pins/<id>.offsite (copied
+// elsewhere), TARGET/<server>/.lock.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +18,7 @@
 namespace pgsteward {
 
 inline constexpr std::string_view kSentinelFile = "PGSTEWARD-BACKUPS";
+inline constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
 
 struct BackupPlace {
   std::string target;  // absolute
@@ -26,6 +30,7 @@ struct BackupPlace {
   std::string Trash(std::string_view id) const;
   std::string Pin(std::string_view id) const;
   std::string Accepted(std::string_view id) const;
+  std::string Offsite(std::string_view id) const;
 };
 
 // Without slashes at its end: one target, one name.
@@ -37,6 +42,15 @@ std::string FileNameOf(std::string_view name);
 std::string NewBackupId(WallTime now);
 bool IsBackupId(std::string_view name);
 
+// A copy of it lay there, whole and compared, at that time.
+struct OffsiteMark {
+  std::string remote;  // as rclone calls it, "s3:backups"
+  WallTime at;
+};
+// "2026-11-25T03:10:00.000000Z s3:backups".
+std::string OffsiteMarkText(const OffsiteMark& mark);
+std::optional<OffsiteMark> ParseOffsiteMark(const std::string& line);
+
 // A folder of the place that looks like a backup, readable or not.
 struct FoundBackup {
   std::string id;
@@ -44,6 +58,7 @@ struct FoundBackup {
   Result<Manifest> manifest;      // or why it is none
   std::string pin;                // the reason given when it was pinned by hand; empty: not pinned
   bool anomaly_accepted = false;  // somebody has looked at the anomaly of its manifest
+  std::optional<OffsiteMark> offsite = {};  // the last copy elsewhere
 };
 
 struct PlaceContent {

@@ -14,6 +14,7 @@ class BackupOutputTest : public testing::Test {
     place_.AddUnreadable("2026-10-31 03:00");
     place_.Add("2026-11-01 03:00", "failed").manifest->proofs[0].reason = "index\nmissing";
     place_.Add("2026-11-02 03:00", "proven").pin = "mine";
+    place_.content.backups.back().offsite = OffsiteMark{"s3:pg", At("2026-11-02 03:05")};
     place_.Add("2026-11-03 03:00").manifest->anomaly = "rows fell";
   }
   const WallTime now_ = At("2026-11-03 04:00");
@@ -26,12 +27,14 @@ TEST_F(BackupOutputTest, Table) {
   place_.content.trash = {"20261001T030000Z-0000"};
   EXPECT_EQ(
       BackupsTable(place_.content, now_),
-      "BACKUP                 STATE       AGE    SIZE      DATABASES  REMARK\n"
-      "20261103T030000Z-0000  unproven    1h00m  405.0 kB  hub        anomaly: rows fell\n"
-      "20261102T030000Z-0000  proven      1d01h  405.0 kB  hub        kept: mine\n"
-      "20261101T030000Z-0000  failed      2d01h  405.0 kB  hub        index missing\n"
-      "20261031T030000Z-0000  unreadable                              no good manifest: it has no "
-      "database\n"
+      "BACKUP                 STATE       AGE    SIZE      DATABASES  OFF-SITE  REMARK\n"
+      "20261103T030000Z-0000  unproven    1h00m  405.0 kB  hub                  anomaly: rows "
+      "fell\n"
+      "20261102T030000Z-0000  proven      1d01h  405.0 kB  hub        s3:pg     kept: mine\n"
+      "20261101T030000Z-0000  failed      2d01h  405.0 kB  hub                  index missing\n"
+      "20261031T030000Z-0000  unreadable                                        no good manifest: "
+      "it "
+      "has no database\n"
       "not ours: notes\\x1b[31m.txt\n"
       "unfinished: 20261103T040000Z-0000\n"
       "in .trash: 20261001T030000Z-0000\n");
@@ -50,6 +53,7 @@ TEST_F(BackupOutputTest, Sheet) {
       "stored         405.0 kB, zstd:3, age\n"
       "recipient      age1one\n"
       "recipient      age1two\n"
+      "off-site       s3:pg, verified 2026-11-02 03:05:00 UTC\n"
       "globals        globals.sql.zst.age\n"
       "database hub   2 tables, 101000 rows, dump 1.0 MB custom in hub-16384.dump.zst.age\n"
       "  snapshot     2026-11-02 03:00:00 UTC, LSN 0/1949F80\n"
@@ -64,8 +68,10 @@ TEST_F(BackupOutputTest, Json) {
   ASSERT_EQ(backups.size(), 4U);
   EXPECT_EQ(JsonText(backups[3]),
             "{\"id\": \"20261031T030000Z-0000\", \"state\": \"unreadable\", \"folder\": "
-            "\"/target/hub/20261031T030000Z-0000\", \"kept_by_hand\": null, \"problem\": \"no good "
-            "manifest: it has no database\"}");
+            "\"/target/hub/20261031T030000Z-0000\", \"kept_by_hand\": null, \"offsite\": null, "
+            "\"problem\": \"no good manifest: it has no database\"}");
+  EXPECT_EQ(JsonText(backups[1].object()->at(4).value),
+            "{\"remote\": \"s3:pg\", \"verified\": \"2026-11-02T03:05:00.000000Z\"}");
   const auto one = ParseJson(BackupJson(place_.content.backups[2], now_));
   ASSERT_TRUE(one);
   EXPECT_EQ(one->object()->back().name, "manifest");

@@ -31,7 +31,8 @@ JOBS = """jobs:
   vacuum_analyze: {enabled: true, schedule: every 1s, blackout: ["00:00-24:00"]}
   orphan_purge: {schedule: manual}
 """
-BACKUPS = """  backup: {{enabled: true, schedule: manual, target: {target}, recipients: [{recipients}]}}
+BACKUPS = """  backup: {{enabled: true, schedule: manual, target: {target}, recipients: [{recipients}],
+           offsite_remote: "s3:pg"}}
 """
 HEAD = """# Metrics
 

@@ -215,6 +215,28 @@ TEST_F(ExpireTest, KeptByHandUntilItIsNot) {
   EXPECT_FALSE(KeepBackup(place(), "../../etc", ""));
 }
 
+TEST_F(ExpireTest, TheMarkOfACopyElsewhereStaysAsLongAsTheBackup) {
+  const auto mark_of = [&](int day) -> std::string {
+    const auto content = ReadPlace(place());
+    for (const FoundBackup& each : content->backups) {
+      if (each.id == Id(day) && each.offsite) return OffsiteMarkText(*each.offsite);
+    }
+    return "none";
+  };
+  ASSERT_TRUE(MarkOffsite(place(), Id(1), {"s3:old", At("2026-11-01 03:05")}));
+  ASSERT_TRUE(MarkOffsite(place(), Id(1), {"s3:a folder\nof ours", At("2026-11-02 03:05")}));
+  EXPECT_EQ(mark_of(1), "2026-11-02T03:05:00.000000Z s3:a folder of ours");
+  EXPECT_EQ(mark_of(2), "none");
+  Write(place().Offsite(Id(2)), "yesterday");  // as good as none
+  EXPECT_EQ(mark_of(2), "none");
+  EXPECT_EQ(Expire(), "moved 1 2; deleted");
+  EXPECT_TRUE(fs::exists(place().Offsite(Id(1))));
+  request_.now += hours(48);
+  EXPECT_EQ(Expire(), "moved; deleted 1 2");
+  EXPECT_TRUE(fs::is_empty(place().Root() + "/.pins"));
+  EXPECT_FALSE(MarkOffsite(place(), Id(1), {"s3:old", At("2026-11-01 03:05")}));
+}
+
 TEST_F(ExpireTest, AnAnomalyThatWasAcceptedKeepsNothing) {
   Manifest manifest = *ReadPlace(place())->backups[1].manifest;
   manifest.anomaly = "rows of public.messages in hub: 0 after 5000";
