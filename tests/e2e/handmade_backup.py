@@ -25,7 +25,7 @@ def manifest(days, system_identifier, verdict="proven", anomaly="", database="hu
                "phases": [{"name": "restore", "text": "1.5"}], "host": "drill1"}]
     files = [{"name": "globals.sql.zst.age", "bytes": 10, "sha256": "a" * 64},
              {"name": "hub-16384.dump.zst.age", "bytes": 1000, "sha256": "b" * 64}]
-    text = json.dumps({
+    return signed({
         "format": 1, "id": backup_id(days), "server": "hub", "job": "backup", "run_id": "r",
         "system_identifier": system_identifier, "timeline": 1, "server_version": 150018,
         "pg_dump_version": "15.18", "pgsteward_version": "0.1.0", "host": "db1",
@@ -39,6 +39,9 @@ def manifest(days, system_identifier, verdict="proven", anomaly="", database="hu
             "tables": [{"schema": "public", "name": "messages", "rows": 12, "bytes": 8192}],
             "extensions": [], "settings": [], "properties": [], "acl": "", "invalid_indexes": [],
             "unvalidated_constraints": []}],
-        "files": files, "proofs": proofs if verdict else [], "anomaly": anomaly}, indent=2)
-    front = text[:-len("\n}")] + ",\n"
+        "files": files, "proofs": proofs if verdict else [], "anomaly": anomaly})
+
+
+def signed(content):
+    front = json.dumps(content, indent=2)[:-len("\n}")] + ",\n"
     return front + f'  "sha256": "{hashlib.sha256(front.encode()).hexdigest()}"\n}}\n'

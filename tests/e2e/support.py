@@ -243,6 +243,62 @@ class Daemon:
         return self.process.stop()
 
 
+class S3:
+    """An S3 server of its own (see s3_server.py) with what lies in it, and rclone's configuration of it."""
+
+    SECRET = "a-secret-that-nobody-may-see"
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.rclone_config = self.folder / "rclone.conf"
+        self.write_config(self.SECRET)
+        self.process = None
+
+    def write_config(self, secret):
+        self.rclone_config.write_text(f"""[s3]
+type = s3
+provider = Other
+endpoint = http://127.0.0.1:{self.port}
+region = us-east-1
+force_path_style = true
+no_check_bucket = true
+access_key_id = test:tester
+secret_access_key = {secret}
+""")
+        self.rclone_config.chmod(0o600)
+
+    def start(self):
+        self.process = Process(["/usr/bin/python3", str(ROOT / "tests/e2e/s3_server.py"),
+                                str(self.folder / "store"), str(self.port)], self.folder / "s3.log",
+                               env={**os.environ, "S3_SECRET_KEY": self.SECRET})
+        wait_until(self.answers, 30, "the S3 server answers")
+
+    def answers(self):
+        if not self.process.alive():
+            raise SystemExit("the S3 server (package python3-swift) ended:\n" + self.process.log())
+        with contextlib.suppress(OSError):
+            return http_get(f"http://127.0.0.1:{self.port}/")[0] > 0
+        return False
+
+    def stop(self):
+        if self.process and self.process.alive():
+            self.process.stop()
+
+    def rclone(self, *arguments, text=None):
+        """The output of one rclone command."""
+        done = subprocess.run(["rclone", f"--config={self.rclone_config}", *arguments], input=text,
+                              capture_output=True, text=True, env=without_aws())
+        if done.returncode:
+            raise AssertionError(f"rclone failed:\n{done.stderr}")
+        return done.stdout
+
+
+def without_aws():
+    """Our environment; rclone would heed a person's own AWS settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
 def temporary_folder():
     """A short path, because a socket's may have 107 bytes; user postgres must get through it."""
     folder = tempfile.TemporaryDirectory(prefix="pgst-", ignore_cleanup_errors=True)
