@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -12,14 +13,13 @@
 #include "daemon/console.h"
 #include "daemon/operating.h"
 #include "jobs/backup/drill.h"
+#include "jobs/backup/place.h"
 #include "jobs/backup/restore.h"
 #include "jobs/backup/restore_plan.h"
 
 namespace pgsteward {
 
 namespace {
-
-constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
 
 struct RestoreRun {
   Runtime& runtime;
@@ -133,6 +133,19 @@ int PrintPlan(const RestoreRun& run) {
   auto manifest = ParseManifest(*text);
   if (!manifest) {
     Complain("backup restore", manifest.error());
+    return kExitFailure;
+  }
+  const auto& only = run.options.databases;
+  const bool plain = std::any_of(
+      manifest->databases.begin(), manifest->databases.end(), [&only](const auto& each) {
+        const bool meant =
+            only.empty() || std::find(only.begin(), only.end(), each.name) != only.end();
+        return meant && each.format == "plain";
+      });
+  if (plain && !run.options.as.empty()) {
+    const Error itself(Errc::kUnsupported, "a dump in plain format makes its database itself", {},
+                       "It cannot be restored under another name: leave --as out.");
+    Complain("backup restore", itself);
     return kExitFailure;
   }
   RestorePlan plan;

@@ -10,13 +10,12 @@
 #include "daemon/commands.h"
 #include "daemon/console.h"
 #include "jobs/backup/pg_tools.h"
+#include "jobs/backup/place.h"
 #include "jobs/backup/verify.h"
 
 namespace pgsteward {
 
 namespace {
-
-constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
 
 struct Verified {
   std::string id;

@@ -25,7 +25,6 @@ namespace {
 constexpr std::uint64_t kSpareBytes = std::uint64_t{1} << 30;  // for its WAL
 constexpr Duration kStatementTimeout = std::chrono::minutes(5);
 constexpr Duration kAmcheckTimeout = std::chrono::hours(24);
-constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
 
 // Returned as an error where the backup is to blame: ends the drill with its verdict.
 bool IsVerdict(const DrillResult& result) { return !result.problems.empty(); }
@@ -305,12 +304,12 @@ Task<Result<void>> Drill::CheckOne(const BackupDatabase& database) {
   Database* live =
       request_.live && request_.live->database() == database.name ? request_.live : nullptr;
   if (checked) checked = co_await CheckHub(**db, live, database, checks);
-  if (!checked) co_return Blame(checked.error());
   result_.tables += checks.tables;
   result_.rows += checks.rows;
   const std::string where = manifest().databases.size() > 1 ? database.name + ": " : "";
   for (const std::string& problem : checks.problems) result_.problems.push_back(where + problem);
   for (const std::string& note : checks.notes) result_.notes.push_back(where + note);
+  if (!checked) co_return Blame(checked.error());
   co_return Result<void>();
 }
 
@@ -378,7 +377,9 @@ Task<Result<DrillResult>> Drill::Run() {
   } else if (cluster_) {
     co_await cluster_->Remove();
   }
-  if (!done) co_return done.error();
+  // What is wrong with the backup stays so, whatever the machine lacks for the rest.
+  if (!done && (result_.problems.empty() || StopAsked())) co_return done.error();
+  if (!done) result_.notes.push_back(done.error().message);
   for (const auto& [name, seconds] : result_.phases) {
     const bool waited =
         name == "cluster" || name == "globals" || name == "databases" || name == "analyze";

@@ -23,7 +23,7 @@ constexpr auto kSigns = std::to_array<Sign>({
      "The gpg home holds no private key of the backup's recipients."},
     {"could not open extension control file", Errc::kUnsupported,
      "Install the extension's package on this machine."},
-    {"is not available", Errc::kUnsupported, "Install the extension's package on this machine."},
+    {"\" is not available", Errc::kUnsupported, "Install the extension's package on this machine."},
     {"shared_preload_libraries", Errc::kUnsupported,
      "Have the scratch server preload it: server_settings: [shared_preload_libraries=...]."},
     {"could not access file \"$libdir", Errc::kUnsupported,
@@ -40,8 +40,13 @@ constexpr auto kSigns = std::to_array<Sign>({
 }  // namespace
 
 std::optional<Error> BlameOnMachine(const Error& error) {
+  // What comes behind these may be data.
+  std::string_view words = error.message;
+  for (const std::string_view end : {"DETAIL:", "CONTEXT:", "HINT:", "Command was:", "detail:"}) {
+    words = words.substr(0, words.find(end));
+  }
   for (const Sign& sign : kSigns) {
-    if (error.message.find(sign.text) == std::string::npos) continue;
+    if (words.find(sign.text) == std::string_view::npos) continue;
     return Error(sign.code, error.message, error.sqlstate, std::string(sign.hint));
   }
   switch (error.code) {

@@ -38,6 +38,7 @@ class Restoration {
   Task<Result<void>> RestoreOne(const BackupDatabase& database);
   Task<Result<void>> RestorePlain(const BackupDatabase& database);
   Task<Result<void>> Fill(const BackupDatabase& database, const std::string& into);
+  Task<Result<void>> Finish(const BackupDatabase& database, const std::string& into);
   Task<Result<void>> Analyze(const std::string& name);
   Task<Result<void>> Check(const BackupDatabase& database, const std::string& name);
   Task<Result<void>> TakePlace(const BackupDatabase& database, const std::string& into);
@@ -210,6 +211,14 @@ Task<Result<void>> Restoration::LookAtNames() {
                       "replaced: --overwrite " +
                           name + ".");
     }
+    if (overwrites && (name == "template0" || name == "template1")) {
+      co_return Error(Errc::kUnsupported, "a template is not replaced: " + name, {},
+                      "Restore beside it with --as OTHER_NAME.");
+    }
+    if (overwrites && there_.contains(name)) {
+      auto replaceable = co_await server_->CheckReplaceable(name);
+      if (!replaceable) co_return replaceable;
+    }
     if (!there_.contains(name) && !request_.overwrite.empty()) {
       co_return Error(
           Errc::kBadConfig,
@@ -265,17 +274,27 @@ Task<Result<void>> Restoration::Load(const BackupDatabase& database, const std::
 Task<Result<void>> Restoration::Fill(const BackupDatabase& database, const std::string& into) {
   auto made = co_await server_->Create(database, into);
   if (!made) co_return made;
+  // No session in template1, perhaps, for hours.
+  server_->Rest();
   auto loaded = co_await Load(database, into);
-  if (!loaded) co_return loaded;
+  EndPhase("databases");
+  co_return loaded;
+}
+
+// Its settings last: with them sessions may be others.
+Task<Result<void>> Restoration::Finish(const BackupDatabase& database, const std::string& into) {
+  auto done = co_await Analyze(into);
+  if (done) done = co_await Check(database, into);
+  if (!done) co_return done;
   std::vector<std::string> statements = DatabaseStatements(database, into);
   for (std::string& sql : statements) {
-    auto done = co_await server_->Sql(std::move(sql));
-    if (!done) co_return done.error();
+    auto set = co_await server_->Sql(std::move(sql));
+    if (set) continue;
+    Error error = set.error();
+    if (error.sqlstate == "42704" && !request_.globals) error.message += " (see --globals)";
+    co_return error;
   }
-  EndPhase("databases");
-  auto analyzed = co_await Analyze(into);
-  if (!analyzed) co_return analyzed;
-  co_return co_await Check(database, into);
+  co_return Result<void>();
 }
 
 Task<Result<void>> Restoration::Analyze(const std::string& name) {
@@ -352,7 +371,8 @@ Task<Error> Restoration::Remove(const std::string& into, Error why) {
   co_return why;
 }
 
-// It makes its database itself, and nobody knows whose the one is that is there after an error.
+// It makes its database itself: the server refuses that when somebody else was faster. Whose the
+// one is that is there after another error nobody knows.
 Task<Result<void>> Restoration::RestorePlain(const BackupDatabase& database) {
   auto names = co_await server_->Names("SELECT datname FROM pg_database");
   if (!names) co_return names.error();
@@ -379,10 +399,15 @@ Task<Result<void>> Restoration::RestoreOne(const BackupDatabase& database) {
   const std::string into = NameBeside(NameOf(database), "restoring");
   Note("restoring " + database.name + " into " + into);
   auto filled = co_await Fill(database, into);
-  if (filled) co_return co_await TakePlace(database, into);
-  // A half is worse than nothing.
-  Error error = filled.error();
-  co_return co_await Remove(into, std::move(error));
+  auto finished = filled;
+  if (filled) finished = co_await Finish(database, into);
+  if (finished) co_return co_await TakePlace(database, into);
+  Error error = finished.error();
+  // A half is worse than nothing; of a whole one its owner decides.
+  if (!filled || StopAsked()) co_return co_await Remove(into, std::move(error));
+  error.hint = "What was restored is there as " + into +
+               ", not checked or without its settings: rename it yourself, or drop it.";
+  co_return error;
 }
 
 Task<Result<void>> Restoration::Steps() {
@@ -396,17 +421,20 @@ Task<Result<void>> Restoration::Steps() {
     if (StopAsked()) co_return Stopped();
   }
   for (const BackupDatabase& database : manifest_->databases) {
+    if (StopAsked()) co_return Stopped();
     auto done = co_await RestoreOne(database);
     if (!done) co_return done;
-    if (StopAsked()) co_return Stopped();
   }
   co_return Result<void>();
 }
 
 Task<Result<RestoreOutcome>> Restoration::Run() {
   auto done = co_await Steps();
-  if (!done) co_return done.error();
-  co_return std::move(outcome_);
+  if (done) co_return std::move(outcome_);
+  // Of databases that were restored before the error.
+  for (const std::string& note : outcome_.notes) Note(note);
+  for (const std::string& problem : outcome_.problems) Note("differs: " + problem);
+  co_return done.error();
 }
 
 }  // namespace

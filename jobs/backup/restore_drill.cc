@@ -16,6 +16,8 @@ namespace pgsteward {
 namespace {
 
 constexpr Duration kPlaceTakesAtMost = std::chrono::minutes(2);
+// Emptying the trash holds the lock of the place.
+constexpr Duration kExpiryTakesAtMost = std::chrono::minutes(45);
 constexpr Duration kBusyPause = std::chrono::milliseconds(500);
 
 Error TargetHangs(const std::string& target) {
@@ -112,7 +114,7 @@ void Report(const DrillResult& result, JobReport& report) {
 Task<Result<void>> Record(JobContext& context, const BackupPlace& place, const std::string& id,
                           const DrillResult& result) {
   const BackupProof proof = ProofOf(result, WallNow(), HostName());
-  const SteadyTime until = SteadyNow() + kPlaceTakesAtMost;
+  const SteadyTime until = SteadyNow() + kExpiryTakesAtMost;
   for (;;) {
     std::function<Result<void>()> work = [place, id, proof] { return AddProof(place, id, proof); };
     auto added = co_await Offload(context.runtime, std::move(work), until);

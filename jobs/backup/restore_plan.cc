@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/pg_text.h"
+#include "core/terminal_text.h"
 #include "jobs/backup/database_statements.h"
 
 namespace pgsteward {
@@ -83,6 +84,8 @@ class Commands {
     const std::string name = plan_.as.empty() ? database.name : plan_.as;
     const std::string beside = name == "template1" ? "postgres" : "template1";
     if (database.format == "plain") {
+      Add("# the text itself begins with DROP DATABASE IF EXISTS and CREATE DATABASE of " +
+          HarmlessLine(database.name));
       // psql commits what it has read of a text that was cut off.
       Add(source + " | tail --lines=20 | grep 'PostgreSQL database dump complete'");
       Add(source + " | " + Program("psql") +

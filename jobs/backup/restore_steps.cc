@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/fd.h"
+#include "jobs/backup/plain_dump.h"
 #include "jobs/backup/stored_stream.h"
 
 namespace pgsteward {
@@ -98,7 +99,8 @@ Result<std::uint64_t> RestorePlain(const RestoreSource& source, const BackupData
   }
   stream = OpenStored(source, database.file, stop);
   if (!stream) return stream.error();
-  auto fed = FeedProgram(**stream, PsqlSpec(step, step.maintenance), stop, step.progress);
+  PlainDump dump(**stream);
+  auto fed = FeedProgram(dump, PsqlSpec(step, step.maintenance), stop, step.progress);
   if (!fed) return About(database.file, fed.error());
   return fed->bytes;
 }

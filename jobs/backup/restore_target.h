@@ -32,10 +32,16 @@ class RestoreTarget {
   int server_version() const { return server_version_; }  // of the last session
   const std::string& maintenance() const { return target_.database; }
 
-  // Connects anew when the session was lost; a statement that it was lost under is not repeated.
+  // Connects anew when the session was lost, and sees to it that the server has ended the former;
+  // a statement that it was lost under is not repeated.
   Task<Result<PgResult>> Sql(std::string sql, PgValues values = {});
   Task<Result<std::set<std::string>>> Names(std::string sql);
 
+  // Without a session for a while.
+  void Rest();
+
+  // kBusy: something would stay behind with it, or prevent it, when it is replaced.
+  Task<Result<void>> CheckReplaceable(std::string name);
   // An empty database, with what DatabaseStatements() does not say.
   Task<Result<void>> Create(const BackupDatabase& database, std::string name);
   // With its sessions ended. kBusy: there is one of the name `to`.
@@ -49,13 +55,17 @@ class RestoreTarget {
 
  private:
   Task<Result<void>> Reopen();
+  Task<Result<void>> EndFormer(int pid);
+  Task<Result<bool>> HasDatabase(std::string name);
   Task<Result<void>> RunScript(std::string script);
-  // What renames these databases, with their sessions ended until it is through.
+  // What renames these databases, with their sessions ended until it is through. It is through,
+  // whatever was answered, when there is none of the last name any more.
   Task<Result<void>> RunRenaming(std::string script, std::vector<std::string> databases);
 
   Runtime& runtime_;
   PgTarget target_;
   int server_version_ = 0;
+  int backend_pid_ = 0;  // of the last session, which may be lost
   std::unique_ptr<PgConnection> db_;
 };
 

@@ -196,8 +196,10 @@ void KeepAroundAnomalies(std::vector<Candidate>& found, std::vector<std::string>
     if (backup.manifest->anomaly.empty() || backup.anomaly_accepted) continue;
     anomalies.push_back(backup.id);
     Keep(found[i], "somebody must look at it: " + backup.manifest->anomaly);
-    const auto older = std::find_if(found.begin() + static_cast<std::ptrdiff_t>(i) + 1, found.end(),
-                                    std::mem_fn(&Candidate::counts));
+    const std::string& job = backup.manifest->job;
+    const auto older = std::find_if(
+        found.begin() + static_cast<std::ptrdiff_t>(i) + 1, found.end(),
+        [&job](const Candidate& e) { return e.counts() && e.backup->manifest->job == job; });
     if (older != found.end()) Keep(*older, "the last before the anomaly of " + backup.id);
   }
 }

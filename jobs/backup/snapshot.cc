@@ -191,6 +191,7 @@ Task<Result<std::vector<BackupTable>>> Snapshot::ReadTables() {
 }
 
 Task<Result<void>> Snapshot::Lock(const std::vector<BackupTable>& tables, Duration wait) {
+  const SteadyTime until = SteadyNow() + wait;
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(wait);
   std::string bound = "SET LOCAL lock_timeout = " + std::to_string(milliseconds.count());
   auto done = co_await connection_->Query(std::move(bound), PgValues(), kTimeout);
@@ -199,13 +200,16 @@ Task<Result<void>> Snapshot::Lock(const std::vector<BackupTable>& tables, Durati
     const std::size_t end = std::min(tables.size(), i + kLocksAtOnce);
     for (std::size_t k = i; k < end; ++k) sql += (k > i ? ", ONLY " : "ONLY ") + NameOf(tables[k]);
     sql += " IN ACCESS SHARE MODE";
-    const Duration timeout = wait * static_cast<int>(end - i) + kTimeout;
-    done = co_await connection_->Query(std::move(sql), PgValues(), timeout);
+    const Duration left = std::max<Duration>(until - SteadyNow(), std::chrono::seconds(1));
+    done = co_await connection_->Query(std::move(sql), PgValues(), left);
   }
+  // A count waits for nobody any more but for those who rebuild an index.
+  if (done) done = co_await connection_->Query("SET LOCAL lock_timeout = 0", PgValues(), kTimeout);
   if (done) co_return Result<void>();
   Error error = done.error();
   error.message = "cannot lock tables against changes: " + error.message;
-  if (error.sqlstate == "42P01" || error.sqlstate == "3F000") error.code = Errc::kBusy;
+  const bool gone = error.sqlstate == "42P01" || error.sqlstate == "3F000";
+  if (gone || error.code == Errc::kTimeout) error.code = Errc::kBusy;
   co_return error;
 }
 

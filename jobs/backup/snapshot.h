@@ -25,7 +25,7 @@ class Snapshot {
   // The ordinary tables and partitions whose rows a dump holds, in order, not counted yet.
   Task<Result<std::vector<BackupTable>>> ReadTables();
   // Keeps those that change or drop tables waiting until the snapshot ends: what is counted is what
-  // is dumped. kBusy: one of the locks could not be had within `wait`, or a table is gone.
+  // is dumped. kBusy: the locks could not be had within `wait`, or a table is gone.
   Task<Result<void>> Lock(const std::vector<BackupTable>& tables, Duration wait);
   // Counts one of them; a long scan.
   Task<Result<void>> Count(BackupTable& table, Duration timeout);

@@ -30,7 +30,10 @@ Result<std::size_t> StoredFile::Read(std::span<std::byte> into) {
     n = ::read(fd_.get(), into.data(), into.size());
   } while (n < 0 && errno == EINTR);
   if (n < 0) {
-    return Error(Errc::kUnavailable, std::string("cannot be read: ") + std::strerror(errno));
+    // File systems with checksums, and disks, say so of what has rotted.
+    const bool rotten = errno == EIO || errno == EUCLEAN || errno == EBADMSG;
+    return Error(rotten ? Errc::kQueryFailed : Errc::kUnavailable,
+                 std::string("cannot be read: ") + std::strerror(errno));
   }
   if (n > 0) {
     sha256_.Add(into.first(static_cast<std::size_t>(n)));

@@ -137,7 +137,10 @@ Task<Result<Dumped>> WatchedDump::Run(DumpPlan plan) {
   }
   while (!group.empty()) co_await group.Join(SteadyNow() + kFarewell);
   // The next attempt makes it anew.
-  if (failure || !*dumped) ::unlink(path.c_str());
+  if (failure || !*dumped) {
+    auto remove = [path] { return ::unlink(path.c_str()); };
+    co_await Offload(context.runtime, std::move(remove), SteadyNow() + kFarewell);
+  }
   co_await asio::this_coro::reset_cancellation_state();
   if (failure) std::rethrow_exception(failure);
   co_return std::move(*dumped);

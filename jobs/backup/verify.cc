@@ -17,8 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t kLargestManifest = std::size_t{256} << 20;
-
 class Verification {
  public:
   Verification(const VerifyRequest& request, StopSwitch& stop) : request_(request), stop_(stop) {}
@@ -37,10 +35,10 @@ class Verification {
     for (const BackupFile& file : manifest.files) {
       CheckFile(file);
       if (stop_.stopped()) return Stopped();
-      if (failure_) return *failure_;
     }
     CheckSums();
-    if (failure_) return *failure_;
+    // What is damaged is damaged, whatever else cannot be looked at.
+    if (failure_ && report_.problems.empty()) return *failure_;
     return std::move(report_);
   }
 
@@ -50,9 +48,10 @@ class Verification {
   }
   // What the machine is to blame for proves nothing about the backup.
   void Note(const std::string& file, const Error& error) {
-    failure_ = BlameOnMachine(error);
-    if (!failure_) return Note(file, error.message);
-    failure_->message = file + " " + failure_->message;
+    std::optional<Error> machine = BlameOnMachine(error);
+    if (!machine) return Note(file, error.message);
+    machine->message = file + " " + machine->message;
+    failure_ = std::move(machine);
   }
   const BackupFile* Find(const std::string& name) const {
     for (const BackupFile& file : report_.manifest->files) {

@@ -9,6 +9,7 @@
 
 #include "core/utf8.h"
 #include "jobs/backup/database_statements.h"
+#include "jobs/backup/plain_dump.h"
 #include "jobs/backup/restore_target.h"
 #include "tests/jobs/backup/hand_made.h"
 #include "tests/jobs/job_fixture.h"
@@ -184,11 +185,25 @@ TEST_F(RestoreTest, WhatCannotBeReplacedStaysAsItIs) {
   PgClient client = Connect();
   client.Exec(
       "BEGIN; DELETE FROM users WHERE email = '1@example.org'; PREPARE TRANSACTION 'doubt'");
+  EXPECT_EQ(Restore(Over()),
+            hub_ +
+                " has a prepared transaction doubt; hint: It would stay with the "
+                "old database, under its new name: end it first, or restore beside "
+                "it with --as OTHER_NAME.");
+  EXPECT_EQ(NewDatabases(), std::vector<std::string>{});
+  client.Exec("ROLLBACK PREPARED 'doubt'");
+  // It comes while the backup is restored.
+  on_note_ = [&](const std::string& text) {
+    if (!text.starts_with("analyzing")) return;
+    client.Exec(
+        "BEGIN; DELETE FROM users WHERE email = '1@example.org'; PREPARE TRANSACTION 'doubt'");
+  };
   const std::string error = Restore(Over());
+  on_note_ = {};
   const std::string whole = With("_restoring_");
-  EXPECT_EQ(error, hub_ + " was not replaced, and is as it was: database \"" + hub_ +
-                       "\" is being accessed by other users (SQLSTATE 55006); hint: What was "
-                       "restored is whole, and there as " +
+  EXPECT_EQ(error, hub_ + " was not replaced, and is as it was: " + hub_ +
+                       " has a prepared transaction doubt; hint: What was restored is whole, and "
+                       "there as " +
                        whole + ": put it in its place yourself, or drop it and try again.");
   EXPECT_EQ(Users(hub_), "99");
   EXPECT_EQ(Users(whole), "200");
@@ -332,6 +347,28 @@ TEST_F(RestoreTest, WhatDiffersReplacesNothing) {
   EXPECT_EQ(Users(beside), "199");
 }
 
+TEST_F(RestoreTest, WhatIsWholeStaysWhenItsSettingsCannotBeMade) {
+  Manifest manifest = world_.Read(id_);
+  manifest.databases.front().settings = {{"nobody", "work_mem=7MB"}};
+  world_.Write(id_, manifest);
+  const std::string error = Restore(As("copy"));
+  const std::string whole = With("_restoring_");
+  EXPECT_EQ(error,
+            "role \"nobody\" does not exist (see --globals) (SQLSTATE 42704); hint: What was "
+            "restored is there as " +
+                whole + ", not checked or without its settings: rename it yourself, or drop it.");
+  EXPECT_EQ(Users(whole), "200");
+}
+
+TEST_F(RestoreTest, TemplatesAreNotReplaced) {
+  EXPECT_EQ(Restore([this] {
+              RestoreRequest request = As("template1");
+              request.overwrite = "template1";
+              return request;
+            }()),
+            "a template is not replaced: template1; hint: Restore beside it with --as OTHER_NAME.");
+}
+
 TEST_F(RestoreTest, PlainMakesItselfAndIsNeverDropped) {
   HandMadeOptions options;
   options.databases = {hub_};
@@ -350,6 +387,21 @@ TEST_F(RestoreTest, PlainMakesItselfAndIsNeverDropped) {
   on_note_ = {};
   EXPECT_EQ(Restore(Request()), "ok");
   EXPECT_EQ(Users(hub_), "99");
+}
+
+TEST(PlainDump, DropsNothing) {
+  const std::string head = "--\nSET a = 1;\n\n";
+  const std::string create =
+      "\nCREATE DATABASE \"a;b\" WITH TEMPLATE = template0;\nDROP DATABASE x;\n";
+  const std::string drop = "DROP DATABASE IF EXISTS \"a;b\";";
+  EXPECT_EQ(WithoutDropDatabase(head + drop + create),
+            head + std::string(drop.size(), ' ') + create);
+  const std::string no_template =
+      "UPDATE pg_catalog.pg_database SET datistemplate = false WHERE datname = 'it;s';";
+  EXPECT_EQ(
+      WithoutDropDatabase(head + no_template + "\n" + drop + create),
+      head + std::string(no_template.size(), ' ') + "\n" + std::string(drop.size(), ' ') + create);
+  EXPECT_EQ(WithoutDropDatabase("\nDROP DATABASE x;"), "\nDROP DATABASE x;");
 }
 
 TEST(DatabaseStatements, CreatesWithTheLocaleItHad) {
