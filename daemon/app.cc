@@ -71,6 +71,12 @@ App::App(std::string config_path, LoadedConfig loaded, WallTime started)
 
 int App::Run() {
   RunToEnd(runtime_, Main());
+  // Connections with a statement under way cancel it when they die: LeaveWith must see that.
+  if (all_ended_) {
+    retired_.clear();
+    operating_.reset();
+    measuring_.reset();
+  }
   return LeaveWith(runtime_, exit_code_, all_ended_);
 }
 

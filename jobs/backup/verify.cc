@@ -51,7 +51,7 @@ class Verification {
     std::optional<Error> machine = BlameOnMachine(error);
     if (!machine) return Note(file, error.message);
     machine->message = file + " " + machine->message;
-    failure_ = std::move(machine);
+    if (!failure_) failure_ = std::move(machine);
   }
   const BackupFile* Find(const std::string& name) const {
     for (const BackupFile& file : report_.manifest->files) {

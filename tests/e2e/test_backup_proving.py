@@ -4,6 +4,7 @@ the live database, over it, and into a cluster of its own."""
 import json
 import pathlib
 import shutil
+import subprocess
 import unittest
 
 import support
@@ -101,6 +102,34 @@ jobs:
         self.assertEqual(code, 0, out + err)
         self.assertTrue((cluster / "PG_VERSION").exists() or list(cluster.glob("*/PG_VERSION")),
                         list(cluster.iterdir()))
+
+    def test_gpg_instead_of_age(self):
+        home = self.root / "gnupg"
+        home.mkdir(mode=0o700)
+        gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
+        for name in ("drill", "offline"):
+            subprocess.run([*gpg, "--quick-gen-key", f"{name}@example.org"], check=True, capture_output=True)
+        listed = subprocess.run([*gpg, "--with-colons", "--list-keys"], check=True, capture_output=True,
+                                text=True).stdout.splitlines()
+        # Of each key the line after "pub": its subkeys have fingerprints too.
+        keys = [after.split(":")[9] for line, after in zip(listed, listed[1:]) if line.startswith("pub")]
+        self.assertEqual(len(keys), 2)
+        self.addCleanup(subprocess.run, ["gpgconf", "--homedir", home, "--kill", "all"])
+        text = self.config.read_text()
+        start = text.index("    recipients: ")
+        self.config.write_text(text[:start] + f"""    encryption: gpg
+    gpg_home: {home}
+    recipients: [{", ".join(keys)}]
+""")
+        code, _, err = support.run("backup", "run", "--config", self.config)
+        self.assertEqual(code, 0, err)
+        with_key = ["latest", "--config", self.config, "--gpg-home", home]
+        code, out, err = support.run("backup", "verify", *with_key)
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("read to the end", out)
+        code, out, err = support.run("backup", "restore", *with_key, "--database", "hub", "--as", "copy")
+        self.assertEqual(code, 0, out + err)
+        self.assertEqual(self.users("copy"), "300")
 
     def test_the_plan_changes_nothing(self):
         code, out, err = self.run_backup("restore", "latest", "--database", "hub", "--as", "copy", "--plan",

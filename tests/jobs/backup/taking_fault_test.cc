@@ -236,6 +236,33 @@ TEST_F(TakingFault, BackendIsTerminated) {
   ExpectRecovers(whole + 1);
 }
 
+TEST_F(TakingFault, ARightIsLostMeanwhile) {
+  Postgres().Exec("CREATE ROLE saver LOGIN BYPASSRLS; GRANT pg_read_all_data TO saver");
+  Exec(
+      "GRANT USAGE ON SCHEMA pgsteward TO saver; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL "
+      "TABLES "
+      "IN SCHEMA pgsteward TO saver");
+  user_ = "saver";
+  bool revoked = false;
+  control_.on_progress = [&](const JobReport& report) {
+    if (revoked || report.details.count("table") == 0) return;
+    revoked = true;
+    Postgres().Exec("REVOKE pg_read_all_data FROM saver");
+  };
+  const RunResult result = Take();
+  control_.on_progress = nullptr;
+  const std::size_t whole = result.outcome ? 2 : 1;
+  if (!result.outcome) {
+    EXPECT_THAT(result.outcome.error().message, HasSubstr("permission denied for "));
+  }
+  ExpectOnly(whole);
+  Postgres().Exec("GRANT pg_read_all_data TO saver");
+  ExpectRecovers(whole + 1);
+  user_ = "postgres";
+  Exec("DROP OWNED BY saver");
+  Postgres().Exec("DROP ROLE saver");
+}
+
 TEST_F(TakingFault, TablesComeAndGo) {
   std::atomic<bool> stop = false;
   std::atomic<std::chrono::milliseconds> pause = 2ms;

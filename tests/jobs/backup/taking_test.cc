@@ -254,7 +254,23 @@ TEST_F(TakingTest, RightsAndTheirCures) {
 TEST_F(TakingTest, WrongMajor) {
   const std::string fake = folder_ + "/bin";
   fs::create_directory(fake);
-  const RunResult result = Take({{"tools", fake}, {"databases", "nonexistent"}});
+  for (const std::string name : {"pg_dump", "pg_dumpall", "pg_restore"}) {
+    Shell("printf '#!/bin/sh\\necho \"" + name + " (PostgreSQL) 9.6.24\"\\n' > " + fake + "/" +
+          name + "; chmod +x " + fake + "/" + name);
+  }
+  EXPECT_EQ(Shell(fake + "/pg_dump --version"), "pg_dump (PostgreSQL) 9.6.24\n");
+  // It stands first, and is passed over.
+  EXPECT_EQ(Take({{"tools", fake}}).Text(), "ok");
+  ASSERT_EQ(Backups().size(), 1U);
+  EXPECT_EQ(Whole(Backups()[0]), "");
+  EXPECT_EQ(
+      Backups()[0].manifest->pg_dump_version,
+      Shell(Postgres().binaries() + "/pg_dump --version | sed 's/[^0-9]*\\([0-9.]*\\).*/\\1/' | "
+                                    "tr -d '\\n'"));
+}
+
+TEST_F(TakingTest, NoSuchDatabase) {
+  const RunResult result = Take({{"databases", "nonexistent"}});
   ASSERT_FALSE(result.outcome);
   EXPECT_THAT(result.outcome.error().message, HasSubstr("there is no database \"nonexistent\""));
 }
