@@ -142,7 +142,7 @@ class DaemonTest(unittest.TestCase):
             daemon.reload()
             daemon.wait_sample("pgsteward_config_last_reload_successful", 1)
             support.wait_until(lambda: "pg_locks_count" not in daemon.page(), 10, "locks are gone")
-            self.assertEqual(daemon.samples()['pg_up{server="hub"}'], 1)
+            daemon.wait_sample('pg_up{server="hub"}', 1)
 
     def test_reload_moves_the_listener(self):
         with self.daemon() as daemon:
