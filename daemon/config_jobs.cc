@@ -10,6 +10,7 @@
 #include "core/shown.h"
 #include "daemon/config_files.h"
 #include "daemon/config_values.h"
+#include "jobs/backup/place.h"
 
 namespace pgsteward {
 
@@ -239,22 +240,16 @@ void ReadJob(const Reading& reading, ConfigMap& map, const Located<std::string>&
   jobs.push_back(std::move(job));
 }
 
-// A folder may be written with one at its end.
-std::string WithoutSlash(std::string value) {
-  while (value.size() > 1 && value.back() == '/') value.pop_back();
-  return value;
-}
-
 // Two that believe to be alone with what that option names.
 void RefuseEqual(ConfigMap& map, const std::vector<JobConfig>& all, std::size_t last) {
   const JobPolicy& policy = all[last].policy;
   const std::string option(policy.spec->sole_option);
   if (option.empty() || policy.options.Text(option).empty()) return;
-  const std::string value = WithoutSlash(policy.options.Text(option));
+  const std::string value = NormalTarget(policy.options.Text(option));
   for (std::size_t i = 0; i < last; ++i) {
     const JobPolicy& other = all[i].policy;
     if (other.spec != policy.spec || all[i].server != all[last].server ||
-        WithoutSlash(other.options.Text(option)) != value) {
+        NormalTarget(other.options.Text(option)) != value) {
       continue;
     }
     map.AddError(

@@ -39,14 +39,6 @@ std::string OnDatabase(const std::string& statement, const std::string& name) {
   return statement;
 }
 
-// Empty: as any database has it.
-std::string PropertyOf(const BackupDatabase& database, const std::string& name) {
-  for (const NamedText& each : database.properties) {
-    if (each.name == name) return each.text;
-  }
-  return {};
-}
-
 // Said also where it is libc: template0 may have another one.
 std::string LocaleOf(const BackupDatabase& database) {
   const std::string provider = PropertyOf(database, "locale_provider");
@@ -59,6 +51,13 @@ std::string LocaleOf(const BackupDatabase& database) {
 }
 
 }  // namespace
+
+std::string PropertyOf(const BackupDatabase& database, const std::string& name) {
+  for (const NamedText& each : database.properties) {
+    if (each.name == name) return each.text;
+  }
+  return {};
+}
 
 std::string CreateDatabaseStatement(const BackupDatabase& database, const std::string& name,
                                     const DatabasePlace& place) {

@@ -8,6 +8,9 @@
 
 namespace pgsteward {
 
+// One of Manifest's properties of a database; empty: as any database has it.
+std::string PropertyOf(const BackupDatabase& database, const std::string& name);
+
 // What CREATE DATABASE must know of the server that it is for.
 struct DatabasePlace {
   int server_version = 0;       // 150018

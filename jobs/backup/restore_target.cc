@@ -100,11 +100,6 @@ Task<Result<void>> RestoreTarget::Open() {
   db_ = std::move(*opened);
   server_version_ = db_->server_version();
   const int former = std::exchange(backend_pid_, db_->backend_pid());
-  // Between two statements a dump is restored.
-  std::string patient =
-      "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
-  auto set = co_await db_->Query(std::move(patient), PgValues(), kStatementTimeout);
-  if (!set) co_return set.error();
   if (former != 0) co_return co_await EndFormer(former);
   co_return Result<void>();
 }
@@ -172,9 +167,7 @@ Task<Result<void>> RestoreTarget::Create(const BackupDatabase& database, std::st
   if (!spaces) co_return spaces.error();
   DatabasePlace place;
   place.server_version = server_version_;
-  for (const NamedText& each : database.properties) {
-    if (each.name == "tablespace") place.has_tablespace = spaces->contains(each.text);
-  }
+  place.has_tablespace = spaces->contains(PropertyOf(database, "tablespace"));
   std::string sql = CreateDatabaseStatement(database, name, place);
   auto made = co_await Sql(std::move(sql));
   if (!made) co_return made.error();
