@@ -8,7 +8,6 @@
 
 #include "core/runtime.h"
 #include "core/wait.h"
-#include "jobs/backup/offsite_state.h"
 #include "jobs/backup/retention_options.h"
 
 namespace pgsteward {
@@ -172,6 +171,23 @@ Families BackupFamilies(const RetentionPolicy& policy, const PlaceContent& conte
     families.push_back(One("pgsteward_backup_target_free_bytes", "What is free in it, for us.",
                            static_cast<double>(space->free_bytes)));
   }
+  return families;
+}
+
+Families OffsiteFamilies(const OffsiteState& state) {
+  Families families;
+  families.push_back(One("pgsteward_backup_offsite_last_verified_timestamp_seconds",
+                         "When a copy on the remote was last verified; 0: never.",
+                         state.verified ? UnixSeconds(*state.verified) : 0));
+  families.push_back(One("pgsteward_backup_offsite_success",
+                         "1 when the newest good backup has a verified copy on the remote.",
+                         state.newest_copied ? 1 : 0));
+  auto backups = GaugeFamily("pgsteward_backup_offsite_backups",
+                             "Good backups that retention keeps, with a verified copy on the "
+                             "remote (copied) or without (missing).");
+  AddSample(backups, {{"state", "copied"}}, state.copied);
+  AddSample(backups, {{"state", "missing"}}, static_cast<double>(state.missing.size()));
+  families.push_back(std::move(backups));
   return families;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/metrics.h"
+#include "jobs/backup/offsite_state.h"
 #include "jobs/backup/place.h"
 #include "jobs/backup/retention.h"
 #include "jobs/job.h"
@@ -20,6 +21,9 @@ struct TargetSpace {
 // retention is frozen, and who can decrypt.
 Families BackupFamilies(const RetentionPolicy& policy, const PlaceContent& content, WallTime now,
                         std::optional<TargetSpace> space);
+
+// Pure. How far the copies elsewhere have come.
+Families OffsiteFamilies(const OffsiteState& state);
 
 // SubjectFunction of a job with options `target`, `offsite_remote` and those of
 // retention_options.h. A target that is not there says so in pgsteward_backup_target_available, and

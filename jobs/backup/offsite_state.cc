@@ -5,15 +5,6 @@
 
 namespace pgsteward {
 
-namespace {
-
-void AddOne(std::string_view name, std::string_view help, double value, Families& families) {
-  families.push_back(GaugeFamily(name, help));
-  AddSample(families.back(), {}, value);
-}
-
-}  // namespace
-
 OffsiteState OffsiteStateOf(const RetentionPolicy& policy, const PlaceContent& content,
                             const std::string& remote, WallTime now) {
   const RetentionFacts facts{content, now, std::nullopt, 0};
@@ -34,23 +25,6 @@ OffsiteState OffsiteStateOf(const RetentionPolicy& policy, const PlaceContent& c
     }
   }
   return state;
-}
-
-Families OffsiteFamilies(const OffsiteState& state) {
-  Families families;
-  AddOne("pgsteward_backup_offsite_last_verified_timestamp_seconds",
-         "When a copy on the remote was last verified; 0: never.",
-         state.verified ? UnixSeconds(*state.verified) : 0, families);
-  AddOne("pgsteward_backup_offsite_success",
-         "1 when the newest good backup has a verified copy on the remote.",
-         state.newest_copied ? 1 : 0, families);
-  auto backups = GaugeFamily("pgsteward_backup_offsite_backups",
-                             "Good backups that retention keeps, with a verified copy on the "
-                             "remote (copied) or without (missing).");
-  AddSample(backups, {{"state", "copied"}}, state.copied);
-  AddSample(backups, {{"state", "missing"}}, static_cast<double>(state.missing.size()));
-  families.push_back(std::move(backups));
-  return families;
 }
 
 }  // namespace pgsteward

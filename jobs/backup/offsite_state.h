@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "core/metrics.h"
 #include "jobs/backup/retention.h"
 
 namespace pgsteward {
@@ -19,7 +18,5 @@ struct OffsiteState {
 };
 OffsiteState OffsiteStateOf(const RetentionPolicy& policy, const PlaceContent& content,
                             const std::string& remote, WallTime now);
-
-Families OffsiteFamilies(const OffsiteState& state);
 
 }  // namespace pgsteward

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "jobs/backup/backup_metrics.h"
 #include "jobs/backup/offsite_state.h"
 #include "tests/jobs/backup/place_model.h"
 
